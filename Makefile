@@ -1,0 +1,147 @@
+# shoal: make (build), make check (tests), make demo (see it work); make help lists the rest.
+VERSION := 0.1.0
+B ?= build
+PREFIX ?= /usr/local
+CC ?= cc
+CFLAGS ?= -O2 -g
+ifdef CI
+WERROR := -Werror
+endif
+LUA_CFLAGS := $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
+LUA_LIBS := $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+override CFLAGS += -std=gnu11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' -DOPENSSL_SUPPRESS_DEPRECATED \
+	-I. -I$(B)/gen $(LUA_CFLAGS) -MMD -MP -pthread -fPIE -fstack-protector-strong \
+	-Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+	-Wimplicit-fallthrough -Wno-missing-field-initializers $(WERROR)
+override LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
+ifdef SAN
+override CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+override LDFLAGS += -fsanitize=$(SAN)
+else
+override CFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+# What each floor may use: its own library and those below (DESIGN: imports only downwards).
+below.base     := base
+below.wire     := wire base
+below.net      := net wire base
+below.piece    := piece wire base
+below.registry := registry wire base
+below.swarm    := swarm piece wire base
+below.sync     := sync registry wire base
+below.tracker  := tracker sync registry net wire base
+below.client   := client swarm piece net wire base
+below.sim      := client tracker sync registry net wire base
+LIBS.tracker := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lcrypto -lm
+LIBS.client  := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lreadline $(LUA_LIBS) -lcrypto -lm
+LIBS.all     := $(LIBS.client)
+
+FLOORS := base wire net piece registry swarm sync
+CORE_SRC := $(wildcard core/*/*.c)
+TRACKER_SRC := $(wildcard tracker/*.c)
+CLIENT_SRC := $(wildcard client/*.c)
+# Programs are a main.c and a library of the rest, so that tests can link the rest.
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT_TESTS := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
+SIM_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/sim_*.c))
+SCENARIOS := $(sort $(wildcard tests/scenario/*.lua))
+BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+
+all: $(B)/shoal $(B)/shoal-tracker
+
+help:
+	@echo 'make            build $(B)/shoal and $(B)/shoal-tracker (installs nothing)'
+	@echo 'make demo       two trackers, three clients, one tracker killed: the main job on real files (FILE=/path for yours)'
+	@echo 'make check      unit tests, simulation, scenarios'
+	@echo 'make check-asan, check-tsan   the same with the address+undefined or the thread sanitizer'
+	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program'
+	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang)'
+	@echo 'make lint       clang-tidy, cppcheck, shellcheck, luac -p, as far as they are installed'
+	@echo 'make deps       install what is missing to build and test (apt-get)'
+	@echo 'make install PREFIX=/usr/local, make clean'
+
+deps:
+	@scripts/deps.sh
+
+define floor_lib
+$(B)/lib$(1).a: $(call obj,$(wildcard core/$(1)/*.c))
+endef
+$(foreach f,$(FLOORS),$(eval $(call floor_lib,$(f))))
+$(B)/libtracker.a: $(call obj,$(filter-out tracker/main.c,$(TRACKER_SRC)))
+$(B)/libclient.a: $(call obj,$(filter-out client/main.c,$(CLIENT_SRC)))
+
+$(B)/lib%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c $< -o $@
+
+# lua/ is embedded into the client: one C file of byte arrays, made from the files in lua/shoal/.
+LUA_SRC := $(sort $(wildcard lua/shoal/*.lua))
+$(B)/gen/lua_embedded.h: $(LUA_SRC) scripts/embed-lua.sh
+	@mkdir -p $(@D)
+	scripts/embed-lua.sh $(LUA_SRC) > $@.tmp
+	mv $@.tmp $@
+$(B)/client/%.o: | $(B)/gen/lua_embedded.h
+
+$(B)/shoal: $(B)/client/main.o $(foreach f,$(below.client),$(B)/lib$(f).a)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.client) -o $@
+$(B)/shoal-tracker: $(B)/tracker/main.o $(foreach f,$(below.tracker),$(B)/lib$(f).a)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.tracker) -o $@
+
+# A unit test links its own floor and those below: a call upwards does not link.
+.SECONDEXPANSION:
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/check.o $$(foreach f,$$(below.$$(firstword $$(subst /, ,$$*))),$(B)/lib$$f.a)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS.all) -o $@
+$(B)/tests/sim/%: $(B)/tests/sim/%.o $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c))) $(foreach f,$(below.sim),$(B)/lib$(f).a)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
+$(B)/tests/bench/%: $(B)/tests/bench/%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
+
+unit: $(UNIT_TESTS)
+	tests/run.sh $(UNIT_TESTS)
+
+check: deps
+	@$(MAKE) --no-print-directory check-nodeps
+check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
+	tests/run.sh $(UNIT_TESTS) $(SIM_TESTS) $(SCENARIOS)
+check-asan:
+	$(MAKE) check-nodeps B=build/asan SAN=address,undefined
+check-tsan:
+	$(MAKE) check-nodeps B=build/tsan SAN=thread
+unit-asan:
+	$(MAKE) unit B=build/asan SAN=address,undefined
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@scripts/demo.sh $(FILE)
+bench: all $(BENCH)
+	tests/bench/run.sh
+
+# libFuzzer needs clang; every core source is built once more with it.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+T ?= 60
+fuzz: $(addprefix $(B)/fuzz/,$(FUZZERS))
+	tests/fuzz/run.sh $(T) $^
+$(B)/fuzz/%: tests/fuzz/%.c $(wildcard core/base/*.c core/wire/*.c core/registry/*.c core/piece/*.c)
+	@mkdir -p $(@D)
+	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -DOPENSSL_SUPPRESS_DEPRECATED -I. -pthread \
+		-fsanitize=fuzzer,address,undefined $^ -lcrypto -lm -o $@
+
+lint:
+	scripts/lint.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(B)/shoal $(B)/shoal-tracker $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	rm -rf $(B)
+
+.PHONY: all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz lint install clean
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
