@@ -20,7 +20,7 @@ void shared_file_close(struct shared_file *sf); /* NULL is fine */
 const struct file_stamp *shared_file_stamp(const struct shared_file *sf);
 
 /* SHOAL_ECONFLICT if the file was written to, cut, replaced or removed since it was opened: it is not served any more.
- * Two system calls; once a piece or once a second are both fine. */
+ * An open and a stat: once a second, or at the beginning of a piece, are both fine. */
 enum shoal_err shared_file_check(const struct shared_file *sf, struct error *e);
 
 /* A descriptor of one's own: file_reader_read(), or sendfile(2) on its fd; file_reader_close() it. */
