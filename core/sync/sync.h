@@ -1,0 +1,115 @@
+/* core/sync/sync.h - how the trackers of a cluster agree.
+ *
+ * Both sides dial: my link to you carries my ops to you, yours to me your ops. Each link is a state machine that never
+ * holds anybody up: dial (5 s), HELLO, then whatever the other side's version vector lacks, in the order in which it
+ * came here. What comes in goes through core/sync/commit.h like any change and is acknowledged when it is durable.
+ * A tracker that lags behind the kept log gets a snapshot. Presence (who is online, who leeches) is relayed, content
+ * (piece hashes) fetched by its id. SYNC.md 1.5 to 1.7 says why.
+ *
+ * Loop thread only; everything is behind struct env: events come in by sync_on_event(), the time by sync_tick(). */
+#ifndef SHOAL_SYNC_SYNC_H
+#define SHOAL_SYNC_SYNC_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/address.h"
+#include "core/base/env.h"
+#include "core/sync/commit.h"
+#include "core/wire/stamp.h"
+
+struct registry;
+struct sync;
+
+#define SYNC_PRESENCE_EVERY_MS 5000
+#define SYNC_ANNOUNCE_LEASE_MS 60000
+
+/* One online session, as its home tracker knows it. Whoever keeps the table takes an entry if (epoch, beat) is larger
+ * than what it has for that dot, and counts left_ms down from its arrival; so a lease never grows by being relayed. */
+struct sync_session {
+	struct dot dot;       /* the session row's */
+	struct id16 uid;
+	struct id32 device;
+	uint16_t home;        /* the tracker it is connected to */
+	uint64_t epoch;       /* hlc of the (re)connect: the largest is the newest */
+	uint64_t beat;        /* grows with each sign of life that the home tracker saw */
+	uint32_t left_ms;     /* 0: gone */
+	struct slice address; /* where peers reach it, HOST:PORT; borrowed */
+};
+
+/* One leecher of one file. left_ms 0: stopped. */
+struct sync_announce {
+	struct id16 gid, fid, uid;
+	struct id32 device;
+	uint16_t home;
+	uint64_t epoch, beat;
+	uint32_t pieces;      /* how many it has verified */
+	uint32_t left_ms;
+	struct slice address;
+};
+
+struct sync_config {
+	struct env *env;
+	struct registry *registry;
+	struct commit *commit;
+	uint16_t self;
+	struct id32 cluster;         /* our own identity: a peer's certificate must show the same */
+	const char *version;         /* told to the peers; for trackers() */
+	bool joining;                /* the database was set aside: stay JOINING until one exchange is complete */
+	const struct tracker_line *trackers; /* copied; our own line is skipped */
+	size_t n_trackers;
+	void *owner;                 /* for the callbacks, each of which may be NULL */
+	void (*on_session)(void *owner, const struct sync_session *s);
+	void (*on_announce)(void *owner, const struct sync_announce *a);
+	/* Every 5 s and when a link comes up: call sync_send_session() and sync_send_announce() for all that are known,
+	 * own and relayed, with the time that is left. */
+	void (*refresh)(void *owner);
+	/* Rows changed by what came from peer `from` (already merged, not yet durable). */
+	void (*on_merged)(void *owner, uint16_t from);
+	void (*on_acked)(void *owner);   /* some tracker has more than before: ask sync_count_acked() again */
+	void (*on_content)(void *owner, const struct id32 *content); /* arrived and verified: no longer 'syncing' */
+};
+
+/* NULL: no memory. It does nothing before the first sync_tick(). */
+struct sync *sync_new(const struct sync_config *config);
+void sync_free(struct sync *s); /* closes its connections */
+
+/* True: the event was for a connection, a content op or an ACCEPTED of sync. */
+bool sync_on_event(struct sync *s, const struct env_event *ev);
+uint64_t sync_tick(struct sync *s, uint64_t now_ms); /* what is due; returns the next deadline */
+
+/* The list was read again (SIGHUP): links to lines that are gone or changed are closed, new ones are dialled. */
+void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t n);
+void sync_now(struct sync *s); /* the console's `sync`: dial at once, exchange vectors now */
+
+/* At once to all links, and to the newcomers by `refresh`. Gathered and sent at the end of the step. */
+void sync_send_session(struct sync *s, const struct sync_session *session);
+void sync_send_announce(struct sync *s, const struct sync_announce *announce);
+
+/* True: changes are refused with SHOAL_EBUSY, reads are answered (SYNC.md 1.7). */
+bool sync_joining(const struct sync *s);
+/* SHOAL_OK, or SHOAL_EBUSY and a sentence: still joining, or this clock is over 60 s off the majority of the peers. */
+enum shoal_err sync_check_writable(const struct sync *s, struct error *e);
+
+/* How many other trackers have acknowledged all n of these. sync_peer_count(): how many there are at all. */
+size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n);
+size_t sync_peer_count(const struct sync *s);
+
+/* Whether the piece hashes of that content are here: false is shown as 'syncing'. O(1). */
+bool sync_content_here(const struct sync *s, const struct id32 *content);
+/* The tracker stored content itself (an upload): no need to ask anybody. */
+void sync_content_stored(struct sync *s, const struct id32 *content);
+
+/* For trackers() and the console. */
+struct sync_status {
+	uint16_t id;
+	struct address addr;
+	const char *state;       /* "connected", "connecting", "lost", "refused", "clock" (over 5 s off) */
+	uint64_t behind;         /* ops that it has not acknowledged yet */
+	uint64_t contact_ms;     /* since we last heard of it; UINT64_MAX: never */
+	int64_t clock_offset_ms; /* its wall clock minus ours */
+	char version[32];
+	char reason[160];        /* why it is not connected */
+};
+size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /* how many there are */
+#endif
