@@ -1,0 +1,19 @@
+/* tests/fuzz/fuzz_ticket.c - tickets and tokens that nobody signed must not open. */
+#include <stdlib.h>
+
+#include "core/base/crypto.h"
+#include "core/wire/ticket.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint8_t seed[SEED_SIZE] = { 1 };
+	struct ticket t;
+	struct token k;
+	EVP_PKEY *key = key_from_seed(seed);
+	if (ticket_open(slice_of(data, size), key, &t) == SHOAL_OK || token_open(slice_of(data, size), seed, &k) == SHOAL_OK)
+		abort();
+	EVP_PKEY_free(key);
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* tests/fuzz/fuzz_tracker_info.c - the tracker file, addresses, sizes, names and stamps: text that people write. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/address.h"
+#include "core/base/name.h"
+#include "core/base/units.h"
+#include "core/wire/stamp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1), shown[64], plain[NAME_SHOWN_MAX], tail[7];
+	struct tracker_info ti;
+	struct address a;
+	struct stamp s;
+	uint64_t v;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	if (tracker_info_parse("fuzz", text, &ti, NULL) == SHOAL_OK)
+		tracker_info_free(&ti);
+	address_parse(text, true, &a, NULL);
+	units_parse_bytes(text, &v);
+	units_parse_ms(text, &v);
+	stamp_parse(text, &s);
+	text_escape(data, size, shown, sizeof(shown));
+	for (int kind = NAME_USER; kind <= NAME_FILE; kind++) {
+		name_check((enum name_kind)kind, data, size, NULL);
+		name_split_alias((enum name_kind)kind, text, plain, tail);
+	}
+	free(text);
+	return 0;
+}
