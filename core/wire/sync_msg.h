@@ -1,0 +1,91 @@
+/* core/wire/sync_msg.h - what two trackers say to each other, after the tag `SYNC`: u8 kind | fields.
+ *
+ * The one who dialled says HELLO first and then ships ops; the one who accepted answers HELLO, then ACKs what is durable
+ * with it. PING, LEASE, PEER and BLOB go both ways. Fields are listed once below; docs/protocol.md explains them. A plain
+ * module: no socket, no clock. Slices point into the received bytes. */
+#ifndef SHOAL_WIRE_SYNC_MSG_H
+#define SHOAL_WIRE_SYNC_MSG_H
+#include "core/wire/codec.h"
+#include "core/wire/frame.h"
+#include "core/wire/stamp.h"
+
+#define SYNC_VERSION 1
+#define SYNC_VECTOR_ENTRY 16 /* a vector on the wire: this many bytes each: u64 log, u64 seq; logs ascending */
+
+/* cluster: identity of the cluster, as the certificate shows it; from, to: tracker ids of the sender and of whom it means
+ * to talk to; log: the sender's log id; vector: what is durable with the sender. */
+#define SYNC_HELLO_FIELDS(F)                                                                                 \
+	F(id32, cluster) F(u16, version) F(u32, features) F(u16, from) F(u16, to) F(u64, log) F(u64, wall_ms) \
+	F(u32, frame_max) F(str, software) F(blob, vector)
+/* One log record (core/wire/record.h), as it was first written, check included. */
+#define SYNC_OP_FIELDS(F) F(blob, record)
+/* The entries of the sender's durable vector that changed since its HELLO or last ACK. */
+#define SYNC_ACK_FIELDS(F) F(blob, vector)
+/* A snapshot: what it covers; its rows in as many frames as it takes; how many there were. serial tells two apart. */
+#define SYNC_SNAP_BEGIN_FIELDS(F) F(u32, serial) F(blob, vector) F(u64, rows) F(u64, hlc)
+#define SYNC_SNAP_ROWS_FIELDS(F) F(u32, serial) F(blob, rows)
+#define SYNC_SNAP_END_FIELDS(F) F(u32, serial) F(u64, rows) F(id32, hash) /* SHA-256 over all `rows` blobs */
+/* Piece hashes of a content: a chunk is HASHES_PER_CHUNK of them. have 0: not here; then the rest is empty. */
+#define SYNC_BLOB_WANT_FIELDS(F) F(id32, content) F(u32, chunk)
+#define SYNC_BLOB_DATA_FIELDS(F) F(id32, content) F(u32, chunk) F(u8, have) F(blob, hashes)
+/* Presence: u16 count, then that many rows. */
+#define SYNC_LEASE_FIELDS(F) F(u16, count)
+#define SYNC_PEER_FIELDS(F) F(u16, count)
+/* vector: hash of all that the sender has acknowledged on this link (HELLO and ACKs), 0 from the one who dialled. */
+#define SYNC_PING_FIELDS(F) F(u64, wall_ms) F(u64, vector)
+#define SYNC_PONG_FIELDS(F) F(u64, wall_ms)
+/* Valid only where the vector hashes the same: per table u64 count, u64 sum of row hashes. */
+#define SYNC_DIGEST_FIELDS(F) F(u64, vector) F(blob, tables)
+
+/* number, NAME, word, fields, row of a list (or none) */
+#define SYNC_KINDS(X)                                             \
+	X(1, HELLO, hello, SYNC_HELLO_FIELDS, none)               \
+	X(2, OP, op, SYNC_OP_FIELDS, none)                        \
+	X(3, ACK, ack, SYNC_ACK_FIELDS, none)                     \
+	X(4, SNAP_BEGIN, snap_begin, SYNC_SNAP_BEGIN_FIELDS, none) \
+	X(5, SNAP_ROWS, snap_rows, SYNC_SNAP_ROWS_FIELDS, none)   \
+	X(6, SNAP_END, snap_end, SYNC_SNAP_END_FIELDS, none)      \
+	X(7, BLOB_WANT, blob_want, SYNC_BLOB_WANT_FIELDS, none)   \
+	X(8, BLOB_DATA, blob_data, SYNC_BLOB_DATA_FIELDS, none)   \
+	X(9, LEASE, lease, SYNC_LEASE_FIELDS, lease_row)          \
+	X(10, PING, ping, SYNC_PING_FIELDS, none)                 \
+	X(11, PONG, pong, SYNC_PONG_FIELDS, none)                 \
+	X(12, PEER, peer, SYNC_PEER_FIELDS, peer_row)             \
+	X(13, DIGEST, digest, SYNC_DIGEST_FIELDS, none)
+
+enum sync_kind {
+#define X(num, NAME, word, fields, row) SYNC_##NAME = num,
+	SYNC_KINDS(X)
+#undef X
+};
+
+#define X(num, NAME, word, fields, row) CODEC_DECLARE(sync_##word, fields)
+SYNC_KINDS(X)
+#undef X
+
+/* epoch: hlc of the (re)connect; beat: counts the signs of life that the home tracker saw; left_ms 0: gone. */
+#define SYNC_LEASE_ROW_FIELDS(F)                                                                            \
+	F(u64, log) F(u64, seq) F(id16, uid) F(id32, device) F(u16, home) F(u64, epoch) F(u64, beat)        \
+	F(u32, left_ms) F(str, address)
+#define SYNC_PEER_ROW_FIELDS(F)                                                                             \
+	F(id16, gid) F(id16, fid) F(id16, uid) F(id32, device) F(u16, home) F(u64, epoch) F(u64, beat)      \
+	F(u32, pieces) F(u32, left_ms) F(str, address)
+#define SYNC_NONE_FIELDS(F)
+CODEC_DECLARE(sync_lease_row, SYNC_LEASE_ROW_FIELDS)
+CODEC_DECLARE(sync_peer_row, SYNC_PEER_ROW_FIELDS)
+CODEC_DECLARE(sync_none, SYNC_NONE_FIELDS)
+
+const char *sync_kind_word(unsigned kind); /* NULL if there is no such kind */
+
+/* A frame of that kind into b: sync_begin(), the kind's _put (and rows), frame_end(). */
+size_t sync_begin(struct buf *b, enum sync_kind kind);
+
+/* SHOAL_EPROTO unless the body is a known kind with exactly its fields and rows, and each vector in it is well formed.
+ * An unknown kind from a newer version is SHOAL_ENOTFOUND: to be skipped. */
+enum shoal_err sync_check(struct slice body);
+/* For a log; broken input prints what can be read. */
+void sync_print(struct buf *b, struct slice body);
+
+/* Vectors: entries ascending by log id, no zero log or seq, each log once. */
+bool sync_vector_ok(struct slice vector);
+#endif
