@@ -18,7 +18,8 @@ enum { LINE_MAX_BYTES = 2048 };
 
 struct log {
 	/* -- immutable */
-	int fd; /* -1: no file */
+	int fd; /* -1: no file; log_reopen() puts another file behind the same number */
+	char *path; /* NULL: no file */
 	enum log_level console_level, file_level;
 	/* -- protected by lock */
 	pthread_mutex_t lock;
@@ -42,8 +43,22 @@ struct log *log_open(const char *path, enum log_level console_level, enum log_le
 			log_close(log);
 			return NULL;
 		}
+		log->path = xstrdup(path);
 	}
 	return log;
+}
+
+enum shoal_err log_reopen(struct log *log, struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+	if (log->path == NULL)
+		return SHOAL_OK;
+	int fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 || dup3(fd, log->fd, O_CLOEXEC) < 0)
+		rc = error_errno(e, "cannot open the log file '%s' again", log->path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 void log_close(struct log *log)
@@ -53,6 +68,7 @@ void log_close(struct log *log)
 	if (log->fd >= 0)
 		close(log->fd);
 	pthread_mutex_destroy(&log->lock);
+	free(log->path);
 	free(log);
 }
 

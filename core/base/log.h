@@ -16,6 +16,8 @@ struct log;
  * appending with mode 0600. NULL and *e set if it cannot be. */
 struct log *log_open(const char *path, enum log_level console_level, enum log_level file_level, struct error *e);
 void log_close(struct log *log);
+/* After a rotation: the file of that name anew. On failure the old one stays in use. */
+enum shoal_err log_reopen(struct log *log, struct error *e);
 void log_console(struct log *log, bool on); /* the prompt switches it off while a line is being typed */
 
 /* component: "sync", "link", ... A NULL log drops everything (tests). */
