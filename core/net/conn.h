@@ -29,7 +29,7 @@ struct conn_handler {
 	void (*opened)(void *arg);                                 /* the handshake is done */
 	void (*bytes)(void *arg, const uint8_t *data, size_t len); /* borrowed; at most 64 KiB a turn */
 	/* The last callback, exactly once: the other side ended it (SHOAL_OK), it failed, or conn_close() has run its
-	 * course (SHOAL_OK). The owner calls conn_free(), now or later. */
+	 * course (SHOAL_OK). The owner calls conn_free(), now or later; the message lives until then. */
 	void (*closed)(void *arg, enum shoal_err result, const char *message);
 };
 
