@@ -41,7 +41,7 @@ enum storage_exists {
 enum storage_start {
 	STORAGE_FRESH,     /* nothing was there */
 	STORAGE_RESUMED,   /* the journal vouches for some pieces */
-	STORAGE_RESTARTED, /* a part file was there, but its journal is damaged, missing or of another content: start over */
+	STORAGE_RESTARTED, /* a part file was there, but its journal is damaged or of another content: start over (a log line says so) */
 	STORAGE_COMPLETE,  /* the finished file is there with this content: finish is a no-op */
 	STORAGE_SKIPPED,   /* policy SKIP and a file of that name is there: finish is a no-op */
 };
@@ -64,7 +64,7 @@ struct storage_front;  /* one thread at a time */
 struct storage_flush;  /* one thread at a time */
 
 /* (disk) Opens or resumes. Errors: SHOAL_EUSAGE a bad name; SHOAL_EEXISTS by policy; SHOAL_EBUSY another download writes this
- * part file; SHOAL_EDISKFULL no room to preallocate (nothing is left behind, or what was resumable is still there);
+ * part file; SHOAL_EEXISTS too when a file that is not ours has the part file's or journal's name; SHOAL_EDISKFULL no room to preallocate (nothing is left behind, or what was resumable is still there);
  * SHOAL_EDENIED a link or a file that is not a plain one stands in the way; SHOAL_EIO. */
 enum shoal_err storage_open(const struct storage_options *o, struct storage **out, struct error *e);
 /* (disk) A last flush of the journal, then everything is closed; its error is told (the part file stays resumable from
