@@ -3,8 +3,9 @@
  * Both sides dial: my link to you carries my ops to you, yours to me your ops. Each link is a state machine that never
  * holds anybody up: dial (5 s), HELLO, then whatever the other side's version vector lacks, in the order in which it
  * came here. What comes in goes through core/sync/commit.h like any change and is acknowledged when it is durable.
- * A tracker that lags behind the kept log gets a snapshot. Presence (who is online, who leeches) is relayed, content
- * (piece hashes) fetched by its id. SYNC.md 1.5 to 1.7 says why.
+ * A tracker that lags behind the kept log gets a snapshot. Presence (who is online, who leeches) is relayed; the piece
+ * hashes of files that came from others are fetched by content id, verified, and marked by registry_set_held().
+ * SYNC.md 1.5 to 1.7 says why. What came in is told by commit_hooks.applied.
  *
  * Loop thread only; everything is behind struct env: events come in by sync_on_event(), the time by sync_tick(). */
 #ifndef SHOAL_SYNC_SYNC_H
@@ -64,17 +65,17 @@ struct sync_config {
 	/* Every 5 s and when a link comes up: call sync_send_session() and sync_send_announce() for all that are known,
 	 * own and relayed, with the time that is left. */
 	void (*refresh)(void *owner);
-	/* Rows changed by what came from peer `from` (already merged, not yet durable). */
-	void (*on_merged)(void *owner, uint16_t from);
 	void (*on_acked)(void *owner);   /* some tracker has more than before: ask sync_count_acked() again */
-	void (*on_content)(void *owner, const struct id32 *content); /* arrived and verified: no longer 'syncing' */
+	void (*on_content)(void *owner, const struct id32 *content); /* arrived, verified and marked as held */
 };
 
 /* NULL: no memory. It does nothing before the first sync_tick(). */
 struct sync *sync_new(const struct sync_config *config);
 void sync_free(struct sync *s); /* closes its connections */
 
-/* True: the event was for a connection, a content op or an ACCEPTED of sync. */
+/* True: the event was for a connection of sync, a content op with its cookie, or an ACCEPTED with ALPN_SYNC. COMMITTED
+ * events go to commit_on_event(), first. Content cookies with this top byte are sync's; nobody else uses it. */
+#define SYNC_COOKIE_TAG UINT64_C(0x53)
 bool sync_on_event(struct sync *s, const struct env_event *ev);
 uint64_t sync_tick(struct sync *s, uint64_t now_ms); /* what is due; returns the next deadline */
 
@@ -94,11 +95,6 @@ enum shoal_err sync_check_writable(const struct sync *s, struct error *e);
 /* How many other trackers have acknowledged all n of these. sync_peer_count(): how many there are at all. */
 size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n);
 size_t sync_peer_count(const struct sync *s);
-
-/* Whether the piece hashes of that content are here: false is shown as 'syncing'. O(1). */
-bool sync_content_here(const struct sync *s, const struct id32 *content);
-/* The tracker stored content itself (an upload): no need to ask anybody. */
-void sync_content_stored(struct sync *s, const struct id32 *content);
 
 /* For trackers() and the console. */
 struct sync_status {
