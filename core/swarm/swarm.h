@@ -39,6 +39,7 @@ struct swarm_peer; /* one connected peer of this file */
 enum swarm_action_type {
 	SWARM_REQUEST, /* send REQUEST for the whole piece */
 	SWARM_CANCEL,  /* send CANCEL; bytes of it that still come are to be thrown away */
+	SWARM_NONE,    /* the peer was removed while the actions were gone through: skip it */
 	SWARM_DROP,    /* close this file's channel (reason), report if it is a bad one, then swarm_peer_remove() */
 };
 

@@ -1,0 +1,639 @@
+/* core/swarm/swarm.c - peers, what their messages change, requests and how they end. */
+#include "core/swarm/swarm.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/swarm/swarm_internal.h"
+
+uint32_t swarm_piece_len(const struct swarm *sw, uint32_t piece)
+{
+	uint64_t rest = sw->config.size - (uint64_t)piece * sw->config.piece_size;
+	return rest < sw->config.piece_size ? (uint32_t)rest : sw->config.piece_size;
+}
+
+uint64_t swarm_random(const struct swarm *sw, uint64_t below)
+{
+	return sw->config.random(sw->config.random_ctx) % below;
+}
+
+/* -- Actions */
+
+bool swarm_act(struct swarm *sw, enum swarm_action_type type, struct swarm_peer *peer, uint32_t piece)
+{
+	if (sw->nactions == sw->actions_cap) {
+		size_t cap = sw->actions_cap * 2 + 64;
+		struct swarm_action *more = try_realloc(sw->actions, cap * sizeof(*more));
+		if (more == NULL)
+			return false;
+		sw->actions = more;
+		sw->actions_cap = cap;
+	}
+	sw->actions[sw->nactions++] =
+		(struct swarm_action){ .type = type, .peer = peer, .owner = peer->owner, .piece = piece };
+	return true;
+}
+
+/* -- Requests and flights */
+
+struct flight *flight_find(struct swarm *sw, uint32_t piece)
+{
+	for (uint32_t i = 0; i < sw->nflights; i++)
+		if (sw->flights[i].piece == piece)
+			return &sw->flights[i];
+	return NULL;
+}
+
+bool request_live(const struct request *rq)
+{
+	return !rq->peer->snubbed;
+}
+
+unsigned peer_owes(const struct swarm_peer *peer)
+{
+	unsigned n = 0;
+	for (int i = 0; i < OWED_MAX; i++)
+		n += peer->owed[i].peer != NULL && !peer->owed[i].full;
+	return n;
+}
+
+static struct request *find_request(struct swarm_peer *peer, uint32_t piece)
+{
+	for (int i = 0; i < OWED_MAX; i++)
+		if (peer->owed[i].peer != NULL && peer->owed[i].piece == piece)
+			return &peer->owed[i];
+	return NULL;
+}
+
+static void count_wanted(struct swarm *sw, uint32_t piece, bool more)
+{
+	for (uint32_t i = 0; i < sw->npeers; i++)
+		if (bitfield_has(sw->peers[i]->has, piece))
+			sw->peers[i]->wanted += more ? 1 : UINT32_MAX; /* minus one */
+}
+
+void piece_refresh(struct swarm *sw, uint32_t piece)
+{
+	bool belongs = !bitfield_has(sw->have, piece);
+	const struct flight *f = flight_find(sw, piece);
+
+	for (unsigned s = 0; f != NULL && s < f->n; s++)
+		belongs = belongs && !request_live(f->source[s]);
+	if (belongs == pool_has(&sw->pool, piece))
+		return;
+	if (belongs)
+		pool_add(&sw->pool, piece);
+	else
+		pool_remove(&sw->pool, piece);
+	count_wanted(sw, piece, belongs);
+}
+
+bool request_ask(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint64_t now_us)
+{
+	struct request *rq = NULL;
+	for (int i = 0; i < OWED_MAX && rq == NULL; i++)
+		if (peer->owed[i].peer == NULL)
+			rq = &peer->owed[i];
+	if (rq == NULL || find_request(peer, piece) != NULL || !swarm_act(sw, SWARM_REQUEST, peer, piece))
+		return false;
+
+	struct flight *f = flight_find(sw, piece);
+	if (f != NULL && f->n == SOURCES_MAX) { /* only if all of them are silent: the oldest has had its time */
+		sw->nactions--;
+		request_cancel(sw, f->source[0]);
+		return request_ask(sw, peer, piece, now_us);
+	}
+	if (f == NULL) {
+		f = &sw->flights[sw->nflights++];
+		*f = (struct flight){ .piece = piece };
+	}
+	*rq = (struct request){ .peer = peer, .piece = piece, .asked_us = now_us };
+	f->source[f->n++] = rq;
+	for (int i = 0; i < CANCELLED_KEPT; i++)
+		if (peer->cancelled[i] == piece)
+			peer->cancelled[i] = BITFIELD_NONE;
+	piece_refresh(sw, piece);
+	return true;
+}
+
+void request_end(struct swarm *sw, struct request *rq)
+{
+	struct flight *f = flight_find(sw, rq->piece);
+	uint32_t piece = rq->piece;
+	unsigned at = 0;
+
+	while (f->source[at] != rq)
+		at++;
+	memmove(&f->source[at], &f->source[at + 1], (f->n - at - 1) * sizeof(f->source[0]));
+	if (--f->n == 0)
+		*f = sw->flights[--sw->nflights];
+	rq->peer = NULL;
+	piece_refresh(sw, piece);
+}
+
+void request_cancel(struct swarm *sw, struct request *rq)
+{
+	struct swarm_peer *peer = rq->peer;
+
+	peer->cancelled[peer->cancelled_at++ % CANCELLED_KEPT] = rq->piece;
+	sw->wasted += rq->got;
+	(void)swarm_act(sw, SWARM_CANCEL, peer, rq->piece); /* untold, it comes and is thrown away */
+	request_end(sw, rq);
+}
+
+static bool was_cancelled(const struct swarm_peer *peer, uint32_t piece)
+{
+	for (int i = 0; i < CANCELLED_KEPT; i++)
+		if (peer->cancelled[i] == piece)
+			return true;
+	return false;
+}
+
+/* CANCEL to every source of the piece but `except`; unless all: only those that have not begun (1.4). */
+static void cancel_others(struct swarm *sw, uint32_t piece, const struct request *except, bool all)
+{
+	struct request *others[SOURCES_MAX];
+	unsigned n = 0;
+	struct flight *f = flight_find(sw, piece);
+
+	for (unsigned s = 0; f != NULL && s < f->n; s++)
+		if (f->source[s] != except && (all || !f->source[s]->begun))
+			others[n++] = f->source[s];
+	while (n != 0)
+		request_cancel(sw, others[--n]);
+}
+
+/* -- Records */
+
+static struct record *record_find(const struct swarm *sw, const struct id32 *identity)
+{
+	for (uint32_t i = 0; i < sw->nrecords; i++)
+		if (id32_eq(&sw->records[i].identity, identity))
+			return &sw->records[i];
+	return NULL;
+}
+
+void record_keep(struct swarm *sw, const struct swarm_peer *peer, uint64_t banned_until_us)
+{
+	struct record *r = record_find(sw, &peer->identity);
+
+	if (r == NULL && sw->nrecords == sw->records_cap && sw->records_cap < RECORDS_MAX) {
+		uint32_t cap = sw->records_cap != 0 ? sw->records_cap * 2 : 16;
+		struct record *more = try_realloc(sw->records, cap * sizeof(*more));
+		if (more != NULL) {
+			sw->records = more;
+			sw->records_cap = cap;
+		}
+	}
+	if (r == NULL && sw->nrecords < sw->records_cap)
+		r = &sw->records[sw->nrecords++];
+	else if (r == NULL && sw->nrecords != 0)
+		r = &sw->records[sw->records_next++ % sw->nrecords];
+	if (r == NULL)
+		return; /* no memory: forgiven */
+	*r = (struct record){ .identity = peer->identity,
+		              .silences = peer->silences,
+		              .bad = peer->bad,
+		              .banned_until_us = banned_until_us,
+		              .reason = peer->drop };
+}
+
+enum swarm_reason swarm_banned(const struct swarm *sw, const struct id32 *identity, uint64_t now_us, uint64_t *until_us)
+{
+	const struct record *r = record_find(sw, identity);
+
+	if (r == NULL || now_us >= r->banned_until_us)
+		return SWARM_FINE;
+	if (until_us != NULL)
+		*until_us = r->banned_until_us;
+	return r->reason;
+}
+
+/* -- Peers */
+
+static void number_seeders(struct swarm *sw)
+{
+	sw->nseeders = 0;
+	for (uint32_t i = 0; i < sw->npeers; i++)
+		if (sw->peers[i]->complete)
+			sw->peers[i]->number = sw->nseeders++;
+}
+
+/* Copies are counted of the incomplete who are not snubbed. */
+static bool counts(const struct swarm_peer *peer)
+{
+	return !peer->complete && !peer->snubbed;
+}
+
+/* After its bits changed, with its copies not counted: seeder or not, what it has for us. */
+static void peer_reckon(struct swarm *sw, struct swarm_peer *peer)
+{
+	peer->complete = bitfield_full(peer->has);
+	if (counts(peer))
+		pool_count(&sw->pool, peer->has, true);
+	peer->wanted = 0;
+	if (peer->complete)
+		peer->wanted = sw->pool.n;
+	else
+		for (uint32_t i = bitfield_next_common(sw->pool.set, peer->has, 0); i != BITFIELD_NONE;
+		     i = bitfield_next_common(sw->pool.set, peer->has, i + 1))
+			peer->wanted++;
+	number_seeders(sw);
+}
+
+static void peer_uncount(struct swarm *sw, const struct swarm_peer *peer)
+{
+	if (counts(peer))
+		pool_count(&sw->pool, peer->has, false);
+}
+
+void peer_snub(struct swarm *sw, struct swarm_peer *peer, bool snubbed)
+{
+	if (peer->snubbed == snubbed)
+		return;
+	peer_uncount(sw, peer);
+	peer->snubbed = snubbed;
+	if (counts(peer))
+		pool_count(&sw->pool, peer->has, true);
+	for (int i = 0; i < OWED_MAX; i++)
+		if (peer->owed[i].peer != NULL)
+			piece_refresh(sw, peer->owed[i].piece);
+}
+
+/* Room for a peer more in every list, so that nothing can fail later. */
+static bool make_room(struct swarm *sw)
+{
+	if (sw->npeers < sw->peers_cap)
+		return true;
+	uint32_t cap = sw->peers_cap * 2 + 8;
+	struct swarm_peer **peers = try_realloc(sw->peers, cap * sizeof(struct swarm_peer *));
+	if (peers == NULL)
+		return false;
+	sw->peers = peers;
+	struct flight *flights = try_realloc(sw->flights, (size_t)cap * OWED_MAX * sizeof(*flights));
+	if (flights == NULL)
+		return false;
+	sw->flights = flights;
+	sw->peers_cap = cap;
+	return true;
+}
+
+struct swarm_peer *swarm_peer_add(struct swarm *sw, const struct id32 *identity, void *owner, uint64_t now_us)
+{
+	struct swarm_peer *peer = make_room(sw) ? try_alloc(sizeof(*peer)) : NULL;
+	if (peer == NULL)
+		return NULL;
+	peer->has = bitfield_new(sw->npieces);
+	if (peer->has == NULL) {
+		free(peer);
+		return NULL;
+	}
+	peer->identity = *identity;
+	peer->owner = owner;
+	peer->bad_piece = BITFIELD_NONE;
+	for (int i = 0; i < CANCELLED_KEPT; i++)
+		peer->cancelled[i] = BITFIELD_NONE;
+	peer->rate.since_us = now_us;
+	const struct record *r = record_find(sw, identity);
+	if (r != NULL) {
+		peer->silences = r->silences;
+		peer->bad = r->bad;
+		if (now_us < r->banned_until_us)
+			peer->drop = r->reason; /* who asks swarm_banned() first never gets here */
+	}
+	sw->peers[sw->npeers++] = peer;
+	return peer;
+}
+
+/* No action may name a peer that is gone. */
+static void purge_actions(struct swarm *sw, const struct swarm_peer *peer)
+{
+	for (size_t i = 0; i < sw->nactions; i++)
+		if (sw->actions[i].peer == peer)
+			sw->actions[i] = (struct swarm_action){ .type = SWARM_NONE };
+}
+
+void swarm_peer_remove(struct swarm *sw, struct swarm_peer *peer, uint64_t now_us)
+{
+	uint32_t at = 0;
+
+	for (int i = 0; i < OWED_MAX; i++)
+		if (peer->owed[i].peer != NULL) {
+			sw->wasted += peer->owed[i].got;
+			request_end(sw, &peer->owed[i]);
+		}
+	peer_uncount(sw, peer);
+	if (peer->bad + peer->silences != 0 && swarm_banned(sw, &peer->identity, now_us, NULL) == SWARM_FINE)
+		record_keep(sw, peer, 0);
+	while (sw->peers[at] != peer)
+		at++;
+	sw->peers[at] = sw->peers[--sw->npeers];
+	number_seeders(sw);
+	purge_actions(sw, peer);
+	bitfield_free(peer->has);
+	free(peer);
+}
+
+bool swarm_peer_has(const struct swarm_peer *peer, uint32_t piece)
+{
+	return bitfield_has(peer->has, piece);
+}
+
+bool swarm_peer_complete(const struct swarm_peer *peer)
+{
+	return peer->complete;
+}
+
+uint32_t swarm_peer_interest(const struct swarm *sw, const struct swarm_peer *peer)
+{
+	uint32_t n = 0;
+	if (peer->complete)
+		return sw->npieces - bitfield_count(sw->have);
+	for (uint32_t i = bitfield_next_set(peer->has, 0); i != BITFIELD_NONE; i = bitfield_next_set(peer->has, i + 1))
+		n += !bitfield_has(sw->have, i);
+	return n;
+}
+
+/* -- Messages */
+
+static void offend(struct swarm_peer *peer, enum swarm_reason reason)
+{
+	if (peer->drop == SWARM_FINE)
+		peer->drop = reason;
+}
+
+void swarm_on_violation(struct swarm *sw, struct swarm_peer *peer)
+{
+	(void)sw;
+	offend(peer, SWARM_VIOLATION);
+}
+
+enum shoal_err swarm_on_bitfield(struct swarm *sw, struct swarm_peer *peer, uint32_t first, const uint8_t *bits,
+                                 size_t len)
+{
+	peer_uncount(sw, peer);
+	enum shoal_err rc = bitfield_put_range(peer->has, first, bits, len);
+	peer_reckon(sw, peer);
+	if (rc != SHOAL_OK)
+		offend(peer, SWARM_VIOLATION);
+	return rc;
+}
+
+enum shoal_err swarm_on_have(struct swarm *sw, struct swarm_peer *peer, uint32_t piece)
+{
+	if (piece >= sw->npieces) {
+		offend(peer, SWARM_VIOLATION);
+		return SHOAL_EPROTO;
+	}
+	if (bitfield_has(peer->has, piece))
+		return SHOAL_OK;
+	if (bitfield_count(peer->has) + 1 == sw->npieces) { /* it becomes a seeder: its copies count no more */
+		peer_uncount(sw, peer);
+		bitfield_set(peer->has, piece);
+		peer_reckon(sw, peer);
+		return SHOAL_OK;
+	}
+	bitfield_set(peer->has, piece);
+	if (counts(peer))
+		pool_set_copies(&sw->pool, piece, sw->pool.copies[piece] + 1);
+	peer->wanted += pool_has(&sw->pool, piece);
+	return SHOAL_OK;
+}
+
+static void lose_bit(struct swarm *sw, struct swarm_peer *peer, uint32_t piece)
+{
+	if (!bitfield_has(peer->has, piece))
+		return;
+	peer_uncount(sw, peer);
+	bitfield_clear(peer->has, piece);
+	peer_reckon(sw, peer);
+	if (++peer->lies >= LIES_MAX)
+		offend(peer, SWARM_LIAR);
+}
+
+static void mean_in(uint64_t *mean, bool known, uint64_t sample)
+{
+	*mean = known ? (*mean * 7 + sample * 3) / 10 : sample;
+}
+
+static void saw_byte(struct swarm *sw, struct swarm_peer *peer, uint64_t now_us)
+{
+	peer->last_byte_us = now_us;
+	sw->last_byte_us = now_us;
+	peer_snub(sw, peer, false);
+}
+
+enum swarm_take swarm_on_piece_begin(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint16_t waiting,
+                                     uint64_t now_us)
+{
+	struct request *rq = find_request(peer, piece);
+
+	if (rq == NULL && piece < sw->npieces && (was_cancelled(peer, piece) || bitfield_has(sw->have, piece))) {
+		saw_byte(sw, peer, now_us);
+		peer->waiting = waiting;
+		return SWARM_IGNORE;
+	}
+	if (rq == NULL) {
+		offend(peer, SWARM_VIOLATION);
+		return SWARM_UNASKED;
+	}
+	saw_byte(sw, peer, now_us);
+	peer->waiting = waiting;
+	if (rq->begun)
+		return SWARM_TAKE;
+	rq->begun = true;
+	rq->begun_us = now_us;
+	uint64_t rtt = now_us - rq->asked_us;
+	if (peer->rtt_us == 0 || rtt < peer->rtt_us)
+		peer->rtt_us = rtt != 0 ? rtt : 1;
+	cancel_others(sw, piece, rq, false);
+	return SWARM_TAKE;
+}
+
+void swarm_on_piece_bytes(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint32_t n, uint64_t now_us)
+{
+	struct request *rq = find_request(peer, piece);
+
+	saw_byte(sw, peer, now_us);
+	rate_add(&peer->rate, n, now_us);
+	rate_add(&sw->rate, n, now_us);
+	peer->bytes += n;
+	sw->bytes += n;
+	if (rq == NULL) {
+		sw->wasted += n;
+		return;
+	}
+	uint32_t left = swarm_piece_len(sw, piece) - rq->got;
+	rq->got += n < left ? n : left;
+	if (n < left || rq->full)
+		return;
+	rq->full = true;
+	mean_in(&peer->piece_us, peer->known, now_us - rq->begun_us);
+	mean_in(&peer->answer_us, peer->known, now_us - rq->asked_us);
+	peer->known = true;
+}
+
+/* Nothing is asked there for a while, longer each time until a piece comes. */
+static void back_off(struct swarm_peer *peer, uint64_t now_us)
+{
+	peer->backoff_us = peer->backoff_us == 0 ? BACKOFF_US : peer->backoff_us * 2;
+	if (peer->backoff_us > BACKOFF_MAX_US)
+		peer->backoff_us = BACKOFF_MAX_US;
+	peer->refused_until_us = now_us + peer->backoff_us;
+}
+
+static void take_piece(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint64_t now_us)
+{
+	peer->pieces++;
+	peer->backoff_us = 0;
+	if (peer->silences != 0 && now_us - peer->strike_us > FORGIVE_US) {
+		peer->silences = 0;
+		record_keep(sw, peer, 0);
+	}
+	if (bitfield_has(sw->have, piece)) {
+		sw->wasted += swarm_piece_len(sw, piece);
+		return;
+	}
+	bitfield_set(sw->have, piece);
+	sw->front = bitfield_next_unset(sw->have, sw->front);
+	piece_refresh(sw, piece);
+	cancel_others(sw, piece, NULL, true);
+}
+
+static void blame(struct swarm *sw, struct swarm_peer *peer, uint32_t piece)
+{
+	peer->bad++;
+	peer->bad_total++;
+	peer->bad_piece = piece;
+	sw->wasted += swarm_piece_len(sw, piece);
+	if (peer->bad >= STRIKES_BAD)
+		offend(peer, SWARM_BAD_PIECES);
+	record_keep(sw, peer, 0);
+}
+
+void swarm_on_piece_done(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, enum swarm_result result,
+                         uint64_t now_us)
+{
+	if (piece >= sw->npieces)
+		return;
+	struct request *rq = find_request(peer, piece);
+	uint32_t got = 0;
+	if (rq != NULL) {
+		got = rq->got;
+		request_end(sw, rq);
+	}
+	switch (result) {
+	case SWARM_OK:
+		take_piece(sw, peer, piece, now_us);
+		break;
+	case SWARM_BAD:
+		blame(sw, peer, piece);
+		break;
+	case SWARM_LOST:
+		sw->wasted += got;
+		if (rq != NULL) /* else it was cancelled: it ends short as it should */
+			back_off(peer, now_us);
+		break;
+	}
+}
+
+void swarm_on_reject(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, enum swarm_reject code, uint64_t now_us)
+{
+	if (piece >= sw->npieces) {
+		offend(peer, SWARM_VIOLATION);
+		return;
+	}
+	struct request *rq = find_request(peer, piece);
+	if (rq == NULL)
+		return; /* crossed with our CANCEL */
+	sw->rejects++;
+	sw->wasted += rq->got;
+	request_end(sw, rq);
+	back_off(peer, now_us);
+	if (code == SWARM_REJECT_GONE)
+		lose_bit(sw, peer, piece);
+}
+
+void swarm_on_pause(struct swarm *sw, struct swarm_peer *peer, bool paused, uint64_t now_us)
+{
+	(void)sw;
+	if (peer->paused && !paused)
+		peer->last_byte_us = now_us; /* its silence is counted from here */
+	peer->paused = paused;
+}
+
+void swarm_on_rtt(struct swarm *sw, struct swarm_peer *peer, uint32_t rtt_us)
+{
+	(void)sw;
+	if (rtt_us != 0 && (peer->rtt_us == 0 || rtt_us < peer->rtt_us))
+		peer->rtt_us = rtt_us;
+}
+
+void swarm_on_lost(struct swarm *sw, uint32_t piece)
+{
+	if (piece >= sw->npieces || !bitfield_has(sw->have, piece))
+		return;
+	bitfield_clear(sw->have, piece);
+	if (piece < sw->front)
+		sw->front = piece;
+	piece_refresh(sw, piece);
+}
+
+void swarm_hold(struct swarm *sw, bool hold)
+{
+	sw->held = hold;
+}
+
+bool swarm_done(const struct swarm *sw)
+{
+	return bitfield_full(sw->have);
+}
+
+const struct bitfield *swarm_have(const struct swarm *sw)
+{
+	return sw->have;
+}
+
+/* -- The whole */
+
+struct swarm *swarm_new(const struct swarm_config *config)
+{
+	struct swarm *sw = try_alloc(sizeof(*sw));
+	if (sw == NULL)
+		return NULL;
+	assert(config->size > 0 && config->piece_size > 0);
+	sw->config = *config;
+	sw->config.have = NULL;
+	if (sw->config.inflight_max == 0)
+		sw->config.inflight_max = INFLIGHT_MAX;
+	sw->npieces = (uint32_t)((config->size + config->piece_size - 1) / config->piece_size);
+	sw->have = config->have != NULL ? bitfield_dup(config->have) : bitfield_new(sw->npieces);
+	if (sw->have == NULL || !pool_init(&sw->pool, sw->npieces)) {
+		swarm_free(sw);
+		return NULL;
+	}
+	assert(bitfield_size(sw->have) == sw->npieces);
+	for (uint32_t i = bitfield_next_set(sw->have, 0); i != BITFIELD_NONE; i = bitfield_next_set(sw->have, i + 1))
+		pool_remove(&sw->pool, i);
+	sw->front = bitfield_next_unset(sw->have, 0);
+	return sw;
+}
+
+void swarm_free(struct swarm *sw)
+{
+	if (sw == NULL)
+		return;
+	for (uint32_t i = 0; i < sw->npeers; i++) {
+		bitfield_free(sw->peers[i]->has);
+		free(sw->peers[i]);
+	}
+	bitfield_free(sw->have);
+	pool_fini(&sw->pool);
+	free(sw->peers);
+	free(sw->flights);
+	free(sw->records);
+	free(sw->actions);
+	free(sw);
+}
