@@ -8,8 +8,8 @@
  * start when the first ends; (2) the slot is free for the next when what is left of the transfer takes less than
  * 0.5 ms at the best rate seen, the time the news needs from thread to thread.
  *
- * Ownership: upload_free() frees everything; a file, connection or channel is freed by its remove. Remove channels before
- * their file and connection. Lookups are short lists: requests 16 a channel, transfers a handful. */
+ * Ownership: a file, connection or channel is freed by its remove; channels go before their file and connection, and all
+ * before upload_free(). */
 #ifndef SHOAL_SWARM_UPLOAD_H
 #define SHOAL_SWARM_UPLOAD_H
 #include <stdbool.h>
@@ -26,7 +26,7 @@ struct upload_conn;    /* a connection: one transfer at a time on it */
 struct upload_channel; /* one file on one connection */
 
 struct upload *upload_new(uint64_t (*random)(void *ctx), void *random_ctx); /* NULL: no memory */
-void upload_free(struct upload *up);
+void upload_free(struct upload *up); /* no channel may be left; NULL is fine */
 /* A rate limit of the process in bytes/s takes the place of the best rate seen; 0: no limit. */
 void upload_set_limit(struct upload *up, uint64_t bytes_per_s);
 
