@@ -1,0 +1,432 @@
+/* client/peer_io.c - the threads, their commands, and the verifying of pieces. */
+#include "client/peer_io.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/peer_conn.h"
+#include "core/base/clock.h"
+#include "core/base/env.h"
+#include "core/base/mem.h"
+
+enum {
+	TICK_MS = 1000,
+	HANDED_MAX = 2, /* pieces that wait for one thread to verify them; past that the receiver does it itself */
+};
+
+/* -- sinks */
+
+enum shoal_err piece_sink_init(struct piece_sink *sink, struct storage *st, const struct metainfo *meta,
+                               struct peer_rate *limit, struct error *e)
+{
+	*sink = (struct piece_sink){ .meta = meta, .limit = limit };
+	pthread_mutex_init(&sink->lock, NULL);
+	pthread_cond_init(&sink->idle, NULL);
+	while (sink->nwriters < SINK_WRITERS) {
+		enum shoal_err rc = storage_writer_open(st, &sink->writers[sink->nwriters], e);
+		if (rc != SHOAL_OK && sink->nwriters == 0) {
+			piece_sink_fini(sink);
+			return rc;
+		}
+		if (rc != SHOAL_OK)
+			break; /* fewer will do */
+		sink->nidle = ++sink->nwriters;
+	}
+	return SHOAL_OK;
+}
+
+void piece_sink_fini(struct piece_sink *sink)
+{
+	assert(sink->nidle == sink->nwriters);
+	for (unsigned i = 0; i < sink->nwriters; i++)
+		storage_writer_close(sink->writers[i]);
+	sink->nwriters = sink->nidle = 0;
+	pthread_cond_destroy(&sink->idle);
+	pthread_mutex_destroy(&sink->lock);
+}
+
+static enum shoal_err sink_write(struct piece_sink *sink, uint32_t piece, const uint8_t *data, size_t len,
+                                 struct error *e)
+{
+	pthread_mutex_lock(&sink->lock);
+	while (sink->nidle == 0)
+		pthread_cond_wait(&sink->idle, &sink->lock);
+	struct storage_writer *w = sink->writers[--sink->nidle];
+	pthread_mutex_unlock(&sink->lock);
+
+	enum shoal_err rc = storage_write_piece(w, piece, data, len, e);
+
+	pthread_mutex_lock(&sink->lock);
+	sink->writers[sink->nidle++] = w;
+	pthread_cond_signal(&sink->idle);
+	pthread_mutex_unlock(&sink->lock);
+	return rc;
+}
+
+/* -- verifying */
+
+void ask_back(struct piece_ask *ask, enum ask_result result)
+{
+	piece_pool_give(ask->io->pool, ask->buf);
+	ask->buf = NULL;
+	ask->result = result;
+	ask->ev.type = PEER_ASK_DONE;
+	queue_post(ask->io->config.events, &ask->ev.node);
+}
+
+static void verify(struct piece_ask *ask)
+{
+	struct piece_sink *sink = ask->sink;
+	enum ask_result result = ASK_OK;
+
+	if (!metainfo_piece_ok(sink->meta, ask->piece, ask->buf, ask->length))
+		result = ASK_BAD;
+	else if (sink_write(sink, ask->piece, ask->buf, ask->length, &ask->error) != SHOAL_OK)
+		result = ASK_DISK;
+	ask_back(ask, result);
+}
+
+void ask_verify(struct io_thread *t, struct piece_ask *ask)
+{
+	struct io_thread *best = NULL;
+	unsigned least = HANDED_MAX;
+
+	for (unsigned i = 0; i < t->io->nthreads; i++) {
+		struct io_thread *other = &t->io->threads[i];
+		unsigned n = atomic_load_explicit(&other->verifying, memory_order_relaxed);
+		if (other != t && n < least) {
+			least = n;
+			best = other;
+		}
+	}
+	if (best == NULL) {
+		verify(ask);
+		return;
+	}
+	atomic_fetch_add_explicit(&best->verifying, 1, memory_order_relaxed);
+	ask->cmd.type = IO_VERIFY;
+	ask->cmd.conn = NULL;
+	queue_post(best->cmds, &ask->cmd.node);
+}
+
+struct piece_ask *peer_event_ask(struct peer_event *ev)
+{
+	return container_of(ev, struct piece_ask, ev);
+}
+
+struct piece_serve *peer_event_serve(struct peer_event *ev)
+{
+	return container_of(ev, struct piece_serve, ev);
+}
+
+void peer_event_free(struct peer_event *ev)
+{
+	buf_free(&ev->body);
+	free(ev);
+}
+
+/* -- commands, on the thread (or, once it has ended, on the engine's) */
+
+static void run_command(struct io_thread *t, struct io_cmd *cmd)
+{
+	struct peer_conn *c = cmd->conn;
+	bool owned = false; /* the command is part of something larger */
+
+	switch (cmd->type) {
+	case IO_OPEN:
+		owned = true;
+		conn_start(c);
+		break;
+	case IO_SEND: conn_put(c, &cmd->bytes); break;
+	case IO_ASK:
+		owned = true;
+		conn_ask(c, container_of(cmd, struct piece_ask, cmd));
+		break;
+	case IO_CANCEL: conn_cancel(c, cmd->ch, cmd->piece); break;
+	case IO_FORGET: conn_forget(c, cmd->ch); break;
+	case IO_SERVE:
+		owned = true;
+		conn_serve(c, container_of(cmd, struct piece_serve, cmd));
+		break;
+	case IO_SERVE_STOP: conn_serve_stop(c, cmd->ch, cmd->piece); break;
+	case IO_CLOSE:
+		owned = true;
+		conn_fail(c, SHOAL_OK, "closed");
+		break;
+	case IO_RELEASE: conn_free(c); return;
+	case IO_VERIFY:
+		owned = true;
+		verify(container_of(cmd, struct piece_ask, cmd));
+		atomic_fetch_sub_explicit(&t->verifying, 1, memory_order_relaxed);
+		break;
+	case IO_STOP: loop_stop(t->loop); return;
+	}
+	if (!owned) {
+		buf_free(&cmd->bytes);
+		free(cmd);
+	}
+	if (c != NULL && c->phase != CONN_DOWN)
+		conn_run(c);
+}
+
+static void on_commands(void *arg, struct queue_node *nodes)
+{
+	struct io_thread *t = arg;
+
+	while (nodes != NULL) {
+		struct queue_node *next = nodes->next;
+		run_command(t, container_of(nodes, struct io_cmd, node));
+		nodes = next;
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct io_thread *t = arg;
+	uint64_t now = clock_mono_ms();
+	struct peer_conn *c, *next;
+
+	for (c = LIST_FIRST(&t->conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		conn_tick(c, now);
+	}
+	loop_timer_set_ms(t->tick, TICK_MS);
+}
+
+static void *thread_main(void *arg)
+{
+	struct io_thread *t = arg;
+
+	loop_timer_set_ms(t->tick, TICK_MS);
+	loop_run(t->loop);
+	return NULL;
+}
+
+/* -- start and end */
+
+static bool thread_start(struct peer_io *io, struct io_thread *t, struct error *e)
+{
+	t->io = io;
+	t->index = (unsigned)(t - io->threads);
+	atomic_init(&t->verifying, 0);
+	LIST_INIT(&t->conns);
+	t->stop.type = IO_STOP;
+	t->loop = loop_new(e);
+	if (t->loop == NULL)
+		return false;
+	t->cmds = queue_new();
+	t->watch = loop_watch_queue(t->loop, t->cmds, on_commands, t);
+	t->tick = loop_timer_new(t->loop, on_tick, t);
+	if (t->watch == NULL || t->tick == NULL || pthread_create(&t->id, NULL, thread_main, t) != 0) {
+		error_set(e, SHOAL_EBUSY, "cannot start a transfer thread");
+		loop_watch_free(t->watch);
+		loop_timer_free(t->tick);
+		loop_free(t->loop);
+		queue_free(t->cmds);
+		return false;
+	}
+	return true;
+}
+
+struct peer_io *peer_io_new(const struct peer_io_config *config, struct error *e)
+{
+	static const char *const alpns[] = { ALPN_PEER };
+	struct peer_io *io = xalloc(sizeof(*io));
+
+	io->config = *config;
+	if (io->config.handshake_ms == 0)
+		io->config.handshake_ms = HANDSHAKE_MS;
+	if (io->config.first_ms == 0)
+		io->config.first_ms = FIRST_MESSAGE_MS;
+	io->threads = xalloc(config->threads * sizeof(*io->threads));
+	io->load = xalloc(config->threads * sizeof(*io->load));
+	io->pool = piece_pool_new(config->buffers);
+	io->server_tls = tls_ctx_server(config->identity, alpns, COUNT_OF(alpns), e);
+	io->client_tls = io->server_tls == NULL ? NULL : tls_ctx_client(config->identity, ALPN_PEER, e);
+	bool ok = io->client_tls != NULL;
+	while (ok && io->nthreads < config->threads) {
+		ok = thread_start(io, &io->threads[io->nthreads], e);
+		io->nthreads += ok;
+	}
+	if (ok)
+		return io;
+	peer_io_stop(io);
+	peer_io_free(io);
+	return NULL;
+}
+
+void peer_io_stop(struct peer_io *io)
+{
+	for (unsigned i = 0; i < io->nthreads; i++)
+		queue_post(io->threads[i].cmds, &io->threads[i].stop.node);
+	for (unsigned i = 0; i < io->nthreads; i++)
+		pthread_join(io->threads[i].id, NULL);
+	io->stopped = true;
+	for (unsigned i = 0; i < io->nthreads; i++) {
+		struct io_thread *t = &io->threads[i];
+		struct peer_conn *c;
+		/* First what others have left for it: pieces to verify, connections to open. */
+		for (struct queue_node *n = queue_take_all(t->cmds); n != NULL;) {
+			struct queue_node *next = n->next;
+			run_command(t, container_of(n, struct io_cmd, node));
+			n = next;
+		}
+		LIST_FOREACH(c, &t->conns, entry)
+			conn_fail(c, SHOAL_OK, "the program ends");
+	}
+}
+
+void peer_io_free(struct peer_io *io)
+{
+	if (io == NULL)
+		return;
+	for (unsigned i = 0; i < io->nthreads; i++) {
+		struct io_thread *t = &io->threads[i];
+		assert(LIST_EMPTY(&t->conns));
+		for (struct queue_node *n = queue_take_all(t->cmds); n != NULL; n = n->next)
+			assert(!"a command for a thread that has ended");
+		loop_watch_free(t->watch);
+		loop_timer_free(t->tick);
+		loop_free(t->loop);
+		queue_free(t->cmds);
+	}
+	tls_ctx_free(io->client_tls);
+	tls_ctx_free(io->server_tls);
+	piece_pool_free(io->pool);
+	free(io->threads);
+	free(io->load);
+	free(io);
+}
+
+unsigned peer_io_threads(const struct peer_io *io)
+{
+	return io->nthreads;
+}
+
+/* -- commands, on the engine's side */
+
+static void post(struct peer_conn *c, struct io_cmd *cmd)
+{
+	cmd->conn = c;
+	if (c->thread->io->stopped)
+		run_command(c->thread, cmd);
+	else
+		queue_post(c->thread->cmds, &cmd->node);
+}
+
+struct peer_conn *peer_io_open(struct peer_io *io, const struct peer_how *how, void *owner)
+{
+	struct peer_conn *c = try_alloc(sizeof(*c));
+	unsigned at = 0;
+
+	if (c == NULL || io->stopped) {
+		free(c);
+		return NULL;
+	}
+	for (unsigned i = 1; i < io->nthreads; i++)
+		if (io->load[i] < io->load[at])
+			at = i;
+	io->load[at]++;
+	c->thread = &io->threads[at];
+	c->owner = owner;
+	c->how = *how;
+	c->fd = how->fd;
+	c->open_cmd.type = IO_OPEN;
+	c->close_cmd.type = IO_CLOSE;
+	c->release_cmd.type = IO_RELEASE;
+	c->down.type = PEER_DOWN;
+	c->down.conn = c;
+	c->down.owner = owner;
+	TAILQ_INIT(&c->asks);
+	TAILQ_INIT(&c->serves);
+	post(c, &c->open_cmd);
+	return c;
+}
+
+static struct io_cmd *small_command(struct peer_conn *c, enum io_cmd_type type, uint32_t ch, uint32_t piece)
+{
+	struct io_cmd *cmd = try_alloc(sizeof(*cmd));
+
+	if (cmd == NULL) { /* what should have been said is lost: so is the connection */
+		peer_conn_close(c);
+		return NULL;
+	}
+	cmd->type = type;
+	cmd->ch = ch;
+	cmd->piece = piece;
+	return cmd;
+}
+
+void peer_conn_send(struct peer_conn *c, struct buf *frames)
+{
+	struct io_cmd *cmd = frames->failed ? NULL : small_command(c, IO_SEND, 0, 0);
+
+	if (cmd == NULL) {
+		peer_conn_close(c);
+		buf_free(frames);
+		return;
+	}
+	cmd->bytes = *frames;
+	*frames = (struct buf){ 0 };
+	post(c, cmd);
+}
+
+void peer_conn_ask(struct peer_conn *c, struct piece_ask *ask)
+{
+	ask->cmd.type = IO_ASK;
+	ask->io = c->thread->io;
+	ask->ev.owner = c->owner;
+	ask->ev.conn = c;
+	post(c, &ask->cmd);
+}
+
+void peer_conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece)
+{
+	struct io_cmd *cmd = small_command(c, IO_CANCEL, ch, piece);
+	if (cmd != NULL)
+		post(c, cmd);
+}
+
+void peer_conn_forget(struct peer_conn *c, uint32_t ch)
+{
+	struct io_cmd *cmd = small_command(c, IO_FORGET, ch, 0);
+	if (cmd != NULL)
+		post(c, cmd);
+}
+
+void peer_conn_serve(struct peer_conn *c, struct piece_serve *serve)
+{
+	serve->cmd.type = IO_SERVE;
+	serve->ev.owner = c->owner;
+	serve->ev.conn = c;
+	post(c, &serve->cmd);
+}
+
+void peer_conn_serve_stop(struct peer_conn *c, uint32_t ch, uint32_t piece)
+{
+	struct io_cmd *cmd = small_command(c, IO_SERVE_STOP, ch, piece);
+	if (cmd != NULL)
+		post(c, cmd);
+}
+
+void peer_conn_close(struct peer_conn *c)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	post(c, &c->close_cmd);
+}
+
+void peer_conn_release(struct peer_conn *c)
+{
+	struct peer_io *io = c->thread->io;
+
+	io->load[c->thread->index]--;
+	post(c, &c->release_cmd);
+}
+
+unsigned peer_conn_thread(const struct peer_conn *c)
+{
+	return c->thread->index;
+}
