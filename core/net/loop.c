@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 
 struct signal_watch {
@@ -30,6 +31,7 @@ struct loop {
 
 struct loop_timer {
 	struct event ev;
+	uint64_t due_us; /* monotonic; 0: when it fires, it fires */
 	loop_timer_fn *fn;
 	void *arg;
 };
@@ -51,7 +53,7 @@ struct loop *loop_new(struct error *e)
 	loop->scratch = xalloc(LOOP_SCRATCH_SIZE);
 	LIST_INIT(&loop->signals);
 	if (config != NULL) {
-		/* One thread: no lock. A fresh look at the clock for each timer, or they would fire early after a long
+		/* One thread: no lock. A fresh look at the clock for each timer, or they would be early after a long
 		 * callback. */
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 		event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
@@ -109,11 +111,29 @@ void loop_stop(struct loop *loop)
 
 /* -- timers */
 
+/* Fails only when the timer heap cannot grow. A timer that never fires would leave a connection for ever, so it fires
+ * at once instead: that needs no memory. */
+static void add_timer(struct loop_timer *t, uint64_t delay_us)
+{
+	struct timeval tv = { .tv_sec = (time_t)(delay_us / 1000000), .tv_usec = (suseconds_t)(delay_us % 1000000) };
+
+	if (event_add(&t->ev, &tv) != 0) {
+		t->due_us = 0;
+		event_active(&t->ev, EV_TIMEOUT, 1);
+	}
+}
+
+/* libevent's clock is a coarse one that lags by up to some milliseconds, so that its timers can be early. */
 static void timer_fired(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_timer *t = arg;
+	uint64_t now = t->due_us != 0 ? clock_mono_us() : 0;
 	(void)fd, (void)what;
-	t->fn(t->arg);
+
+	if (now < t->due_us)
+		add_timer(t, t->due_us - now);
+	else
+		t->fn(t->arg);
 }
 
 struct loop_timer *loop_timer_new(struct loop *loop, loop_timer_fn *fn, void *arg)
@@ -134,13 +154,10 @@ struct loop_timer *loop_timer_new(struct loop *loop, loop_timer_fn *fn, void *ar
 void loop_timer_set_ms(struct loop_timer *t, uint64_t delay_ms)
 {
 	const uint64_t year_ms = (uint64_t)365 * 24 * 3600 * 1000;
-	uint64_t ms = delay_ms < year_ms ? delay_ms : year_ms; /* so that no time_t can overflow */
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	uint64_t ms = delay_ms < year_ms ? delay_ms : year_ms; /* so that nothing can overflow */
 
-	/* Fails only when the timer heap cannot grow. A timer that never fires would leave a connection for ever, so
-	 * it fires at once instead: that needs no memory. */
-	if (event_add(&t->ev, &tv) != 0)
-		event_active(&t->ev, EV_TIMEOUT, 1);
+	t->due_us = ms == 0 ? 0 : clock_mono_us() + ms * 1000;
+	add_timer(t, ms * 1000);
 }
 
 void loop_timer_cancel(struct loop_timer *t)
