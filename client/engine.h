@@ -65,6 +65,8 @@ struct share_info {
 	char group[JOB_NAME_MAX], file[JOB_NAME_MAX];
 	char *path; /* owned by the call */
 	uint64_t size;
+	int64_t mtime_ns; /* of the file as it was hashed; 0 (with inode 0): unknown, whoever needs it looks */
+	uint64_t inode;
 };
 
 struct call {

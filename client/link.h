@@ -4,7 +4,10 @@
  * Engine thread only. The link dials the trackers of the list in turn (0.2 s doubling to 2 s, jitter, after a round
  * without luck), says HELLO with its token, keeps the connection alive, and when it breaks goes to the next one at once,
  * resumes and sends again what was not answered, with the same request ids, so that it takes effect once.
- * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE. */
+ * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE; if every tracker of the
+ * list shows a wrong identity it ends with SHOAL_EDENIED at once. A call that needs a login waits while one is being
+ * made or resumed; without any it ends with SHOAL_EAUTH. SHOAL_EBUSY from a tracker is tried again for up to 10 s.
+ * Nothing is dialled before the first step. fn, news and pin may call anything here but link_step() and link_free(). */
 #ifndef SHOAL_CLIENT_LINK_H
 #define SHOAL_CLIENT_LINK_H
 #include "core/base/env.h"
@@ -25,6 +28,8 @@ struct link_config {
 	enum shoal_err (*pin)(void *owner, const struct address *dialled, const struct id32 *identity, struct error *e);
 	/* Something changed or came in; see enum link_news. */
 	void (*news)(void *owner, const struct link_news *news);
+	/* The deadline moved outside link_step(): deliver a TICK soon, not from within. NULL if steps come anyway. */
+	void (*wake)(void *owner);
 	void *owner;
 };
 
@@ -36,6 +41,7 @@ enum link_news_type {
 	LINK_ASK,       /* after a failover: log in again automatically? link_answer() */
 	LINK_EVENT,     /* an EVNT: kind, body (its fields) */
 	LINK_REFUSED,   /* a tracker's identity is wrong: text; that tracker is not used */
+	LINK_SHARES_DIFFER, /* the tracker knows other shares of this device than link_set_shares() told: ask MY_SHARES */
 };
 
 struct link_news {
@@ -64,8 +70,10 @@ struct link *link_new(const struct link_config *config);
 void link_free(struct link *l); /* every open call ends with SHOAL_ECANCELLED */
 uint64_t link_step(struct link *l, const struct env_event *ev); /* events of this link's connections, TICK */
 
-/* Sends one command. `fields` is copied. fn is called for each frame, the last with more == false, never from within
- * this call; timeout_ms 0: the default. Returns the call's number (never 0) for link_cancel(). */
+/* Sends one command. `fields` (NULL: none) is copied. fn is called for each frame, the last with more == false, never
+ * from within this call; timeout_ms 0: the default. The pages of a list are kept until the last one is there and then
+ * delivered together, so that a failover in the middle shows no page twice. Returns the call's number (never 0) for
+ * link_cancel(). A call ended by its timeout may still have taken effect. */
 uint64_t link_call(struct link *l, enum cmd_verb verb, const struct buf *fields, uint32_t timeout_ms, link_reply_fn *fn,
                    void *arg);
 void link_cancel(struct link *l, uint64_t call); /* fn is not called any more */
@@ -75,6 +83,10 @@ void link_cancel(struct link *l, uint64_t call); /* fn is not called any more */
 void link_answer(struct link *l, bool yes);
 void link_use_tracker(struct link *l, uint16_t id); /* go there now */
 void link_set_auto_login(struct link *l, enum auto_login how);
+/* Where peers reach us, as the next HELLO tells it: known only when the listener is bound. */
+void link_set_listen(struct link *l, const struct address *listen);
+/* What heartbeats say about this device's shares: how many, and their digest (client/shares.h). */
+void link_set_shares(struct link *l, uint32_t count, uint64_t digest);
 
 /* State, for the prompt and whoami(). */
 struct link_status {
