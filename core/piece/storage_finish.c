@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,11 +43,9 @@ static enum shoal_err rename_into_place(struct storage *st, struct error *e)
 	if (!folder_leads_to(st->folder, st->part_name, st->device, st->inode))
 		return error_set(e, SHOAL_ECONFLICT, "'%s/%s' was removed or replaced", st->folder_shown, st->part_name);
 	enum shoal_err rc = folder_rename(st->folder, st->part_name, st->name, replace, e);
-	char first[STORED_NAME_MAX + 1];
-	memcpy(first, st->name, sizeof(first));
 	for (unsigned n = 1; rc == SHOAL_EEXISTS && st->on_exists == STORAGE_EXISTS_RENAME && n < CANDIDATES_MAX; n++) {
 		char name[STORED_NAME_MAX + 1];
-		folder_candidate(first, n, name);
+		folder_candidate(st->asked, n, name);
 		if (folder_has(st->folder, name))
 			continue;
 		rc = storage_set_name(st, name, e);

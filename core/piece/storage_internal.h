@@ -30,6 +30,7 @@ struct storage {
 	struct log *log;
 	enum storage_exists on_exists;
 	enum storage_start start;
+	char asked[STORED_NAME_MAX + 1]; /* the name as it was asked for, which RENAME numbers */
 	uint64_t flush_bytes;
 	int folder;         /* the destination folder; everything is opened below it */
 	char *folder_shown;

@@ -70,6 +70,8 @@ static bool may_take(const struct swarm *sw, const struct flight *f, const struc
 		const struct request *rq = f->source[s];
 		if (rq->peer == peer || rq->full || rest_us(sw, rq, now_us) < wait_us)
 			return false;
+		if (rq->begun && request_live(rq) && now_us - rq->begun_us < wait_us)
+			return false; /* too young to tell how long the rest will take */
 		out->begun = out->begun || rq->begun;
 		good += source_counts(sw, rq, wait_us, now_us);
 	}

@@ -10,6 +10,7 @@
 #define MS UINT64_C(1000)
 #define WINDOW_US (100 * MS)        /* rates are taken over this */
 #define UNKNOWN_US (50 * MS)        /* the slow lane's patience before any rate is known */
+#define PATIENCE_MAX_US (2000 * MS) /* a slow first receiver must not pass for a slow uplink for long */
 #define LEAD_US UINT64_C(500)       /* what is left takes less: the next may start */
 #define STALLED_US (1000 * MS)      /* no byte for so long: does not count among the four */
 #define LAPSE_MAX 5000u             /* windows after which what was once the best has lapsed */
@@ -51,6 +52,7 @@ struct transfer {
 	uint32_t piece, left;
 	uint64_t started_us, moved_us;
 	bool slow;   /* in the slow lane: has given up the slot */
+	bool stalled; /* and nothing has moved for long: does not count among the four */
 	bool behind; /* begins when the other of its connection has ended */
 };
 
@@ -303,7 +305,8 @@ static uint64_t best_rate(const struct upload *up)
 static uint64_t patience_us(const struct upload *up, const struct transfer *t)
 {
 	uint64_t best = best_rate(up);
-	return best != 0 ? (uint64_t)t->channel->file->piece_size * 1250000 / best : UNKNOWN_US;
+	uint64_t us = best != 0 ? (uint64_t)t->channel->file->piece_size * 1250000 / best : UNKNOWN_US;
+	return us < PATIENCE_MAX_US ? us : PATIENCE_MAX_US;
 }
 
 static bool nearly_done(const struct upload *up, const struct transfer *t)
@@ -311,9 +314,14 @@ static bool nearly_done(const struct upload *up, const struct transfer *t)
 	return (uint64_t)t->left * 1000000 <= LEAD_US * best_rate(up);
 }
 
-static bool stalled(const struct transfer *t, uint64_t now_us)
+/* Into the slow lane, and with it the one that is to follow on the same connection. */
+static void slow_down(struct upload *up, struct transfer *t)
 {
-	return t->slow && now_us - t->moved_us >= STALLED_US;
+	up->slow++;
+	t->slow = true;
+	for (uint32_t i = 0; i < up->ntransfers; i++)
+		if (up->transfers[i].behind && up->transfers[i].channel->conn == t->channel->conn)
+			up->transfers[i].slow = true;
 }
 
 /* Sends those that take too long to the slow lane; whether another transfer may begin. */
@@ -324,12 +332,14 @@ static bool slot_free(struct upload *up, uint64_t now_us)
 
 	for (uint32_t i = 0; i < up->ntransfers; i++) {
 		struct transfer *t = &up->transfers[i];
-		if (!t->slow && !t->behind && now_us - t->started_us >= patience_us(up, t)) {
-			t->slow = true;
-			up->slow++;
-		}
+		if (!t->slow && !t->behind && now_us - t->started_us >= patience_us(up, t))
+			slow_down(up, t);
+		t->stalled = t->slow && now_us - t->moved_us >= STALLED_US;
+		moving += !t->stalled && !t->behind;
+	}
+	for (uint32_t i = 0; i < up->ntransfers; i++) {
+		const struct transfer *t = &up->transfers[i];
 		taken = taken || (!t->slow && (t->behind || !nearly_done(up, t)));
-		moving += !stalled(t, now_us);
 	}
 	return !taken && moving < TRANSFERS_MAX;
 }
@@ -424,11 +434,10 @@ uint64_t upload_deadline(const struct upload *up)
 
 	for (uint32_t i = 0; i < up->ntransfers && up->waiting != 0; i++) {
 		const struct transfer *t = &up->transfers[i];
-		if (t->behind)
+		if (t->behind || t->stalled)
 			continue;
 		uint64_t at = t->slow ? t->moved_us + STALLED_US : t->started_us + patience_us(up, t);
-		/* a stalled one is looked at again only when another has something to say */
-		if (at < next && !(t->slow && up->ntransfers < TRANSFERS_MAX))
+		if (at < next)
 			next = at;
 	}
 	return next;
@@ -466,6 +475,7 @@ void upload_progress(struct upload *up, struct upload_channel *ch, uint32_t piec
 		return;
 	t->left -= n < t->left ? n : t->left;
 	t->moved_us = now_us;
+	t->stalled = false;
 }
 
 void upload_finished(struct upload *up, struct upload_channel *ch, uint32_t piece, bool whole, uint64_t now_us)
