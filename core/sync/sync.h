@@ -77,13 +77,14 @@ void sync_free(struct sync *s); /* closes its connections */
  * events go to commit_on_event(), first. Content cookies with this top byte are sync's; nobody else uses it. */
 #define SYNC_COOKIE_TAG UINT64_C(0x53)
 bool sync_on_event(struct sync *s, const struct env_event *ev);
-uint64_t sync_tick(struct sync *s, uint64_t now_ms); /* what is due; returns the next deadline */
+/* What is due; returns the next deadline. To be called at the end of every step, whatever the event was. */
+uint64_t sync_tick(struct sync *s, uint64_t now_ms);
 
 /* The list was read again (SIGHUP): links to lines that are gone or changed are closed, new ones are dialled. */
 void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t n);
 void sync_now(struct sync *s); /* the console's `sync`: dial at once, exchange vectors now */
 
-/* At once to all links, and to the newcomers by `refresh`. Gathered and sent at the end of the step. */
+/* To all links. Gathered, and sent by the next sync_tick(): the tracker's step ends in one. */
 void sync_send_session(struct sync *s, const struct sync_session *session);
 void sync_send_announce(struct sync *s, const struct sync_announce *announce);
 
@@ -108,4 +109,11 @@ struct sync_status {
 	char reason[160];        /* why it is not connected */
 };
 size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /* how many there are */
+
+/* What happened so far: for the console and for tests. */
+struct sync_counters {
+	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, gaps, refused, digests_equal,
+	        digests_differ, log_cuts, contents_fetched, lost;
+};
+const struct sync_counters *sync_counters(const struct sync *s);
 #endif

@@ -1,0 +1,474 @@
+/* core/sync/link.c - one connection with another tracker.
+ *
+ * Dialled:  DIALLING -> connected, our HELLO -> GREETING -> its HELLO -> UP: ops go out, ACKs come in.
+ * Accepted: GREETING -> its HELLO, ours -> UP: ops come in, ACKs go out.
+ * Both: PING every second; silent for 5 s: lost. Whatever is wrong dooms the link; dialled ones are dialled again. */
+#include "core/sync/sync_state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool link_crowded(const struct link *l)
+{
+	return l->sync->env->queued(l->sync->env->ctx, l->conn) > SYNC_QUEUED_MAX;
+}
+
+struct link *peer_link(const struct peer *p)
+{
+	if (p->out != NULL && p->out->state == LINK_UP)
+		return p->out;
+	return p->in != NULL && p->in->state == LINK_UP ? p->in : NULL;
+}
+
+static struct link *new_link(struct sync *s, struct peer *p, conn_id conn, bool dialled)
+{
+	struct link *l = try_alloc(sizeof(*l));
+	if (l == NULL)
+		return NULL;
+	l->sync = s;
+	l->peer = p;
+	l->conn = conn;
+	l->dialled = dialled;
+	l->state = dialled ? LINK_DIALLING : LINK_GREETING;
+	l->since = l->heard_at = s->now;
+	l->ack_at = ENV_NEVER;
+	STAILQ_INIT(&l->ship.unacked);
+	frame_reader_init(&l->reader, FRAMES_SYNC);
+	LIST_INSERT_HEAD(&s->links, l, next);
+	HASH_ADD(hh, s->by_conn, conn, sizeof(l->conn), l);
+	return l;
+}
+
+/* Takes the link away from its peer, which is dialled again later. */
+static void detach(struct link *l)
+{
+	struct peer *p = l->peer;
+
+	if (l->dialled)
+		snapshot_stop(l);
+	l->peer = NULL;
+	if (p == NULL)
+		return;
+	if (p->in == l)
+		p->in = NULL;
+	if (p->out != l)
+		return;
+	p->out = NULL;
+	if (l->state == LINK_UP && l->sync->now >= l->since + SYNC_BACKOFF_MAX_MS)
+		p->backoff_ms = SYNC_BACKOFF_MIN_MS;
+	p->dial_at = l->sync->now + sync_jitter(l->sync, p->backoff_ms);
+	p->backoff_ms = p->backoff_ms * 2 < SYNC_BACKOFF_MAX_MS ? p->backoff_ms * 2 : SYNC_BACKOFF_MAX_MS;
+}
+
+/* Remembers why, and logs it once: the same reason at each attempt would fill the log. */
+static void tell(struct link *l, enum log_level level, const char *why)
+{
+	struct peer *p = l->peer;
+
+	if (p == NULL) {
+		log_line(l->sync->env->log, level, "sync", "a connection was closed: %s", why);
+		return;
+	}
+	if (strcmp(p->reason, why) != 0 || l->state == LINK_UP)
+		log_line(l->sync->env->log, level, "sync", "tracker %u %s: %s", p->id,
+		         l->dialled ? "is not reached" : "is no longer heard", why);
+	snprintf(p->reason, sizeof(p->reason), "%s", why);
+}
+
+static void doom(struct link *l, enum log_level level, const char *why)
+{
+	if (l->doomed)
+		return;
+	tell(l, level, why);
+	l->doomed = true;
+	detach(l);
+	l->sync->env->close(l->sync->env->ctx, l->conn);
+}
+
+void link_doom(struct link *l, const char *fmt, ...)
+{
+	char why[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	doom(l, LOG_WARN, why);
+}
+
+/* The other side is not who it should be: said loudly, shown in trackers(). */
+__attribute__((format(printf, 2, 3))) static void refuse(struct link *l, const char *fmt, ...)
+{
+	char why[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	l->sync->counters.refused++;
+	if (l->peer != NULL) {
+		l->peer->refused = true;
+		l->peer->backoff_ms = SYNC_BACKOFF_MAX_MS;
+	}
+	doom(l, LOG_ERROR, why);
+}
+
+void link_free(struct link *l)
+{
+	if (!l->doomed)
+		detach(l);
+	ship_fini(l);
+	staging_free(l->staging);
+	vvec_fini(&l->told);
+	frame_reader_fini(&l->reader);
+	HASH_DEL(l->sync->by_conn, l);
+	LIST_REMOVE(l, next);
+	free(l);
+}
+
+bool link_send(struct link *l, struct buf *b)
+{
+	enum shoal_err rc = SHOAL_EBUSY;
+
+	if (l->doomed)
+		return false;
+	if (!b->failed)
+		rc = l->sync->env->send(l->sync->env->ctx, l->conn, b->data, b->len);
+	buf_reset(b);
+	if (rc == SHOAL_OK)
+		return true;
+	link_doom(l, "it does not take what we send");
+	return false;
+}
+
+/* -- greeting */
+
+static void send_hello(struct link *l)
+{
+	struct sync *s = l->sync;
+	struct buf vector = { 0 };
+	struct buf *b = &s->scratch;
+	const struct vvec *have = registry_durable_vector(s->config.registry);
+
+	vvec_to_wire(&vector, have);
+	size_t start = sync_begin(b, SYNC_HELLO);
+	sync_hello_put(b, &(struct sync_hello){ .cluster = s->config.cluster,
+	                                        .version = SYNC_VERSION,
+	                                        .from = s->config.self,
+	                                        .to = l->peer->id,
+	                                        .log = registry_log(s->config.registry),
+	                                        .wall_ms = s->env->wall_ms(s->env->ctx),
+	                                        .frame_max = FRAME_MAX,
+	                                        .software = slice_str(s->config.version),
+	                                        .vector = slice_of(vector.data, vector.len) });
+	bool ok = !vector.failed && frame_end(b, start) == SHOAL_OK;
+	buf_free(&vector);
+	if (!ok) {
+		buf_reset(b);
+		link_doom(l, "no memory for a HELLO");
+		return;
+	}
+	if (!l->dialled && vvec_copy(&l->told, have) != SHOAL_OK) {
+		link_doom(l, "no memory");
+		return;
+	}
+	link_send(l, b);
+}
+
+void link_dial(struct sync *s, struct peer *p)
+{
+	conn_id conn = s->env->dial(s->env->ctx, &p->addr, ALPN_SYNC);
+	p->out = new_link(s, p, conn, true);
+	if (p->out == NULL) {
+		s->env->close(s->env->ctx, conn);
+		p->dial_at = s->now + SYNC_BACKOFF_MAX_MS;
+	}
+}
+
+void link_accept(struct sync *s, const struct env_event *ev)
+{
+	struct link *l = new_link(s, NULL, ev->conn, false);
+	if (l == NULL) {
+		s->env->close(s->env->ctx, ev->conn);
+		return;
+	}
+	if (!id32_eq(&ev->identity, &s->config.cluster))
+		refuse(l, "%s is not a tracker of this cluster: its identity is another", ev->addr.host);
+}
+
+void link_on_connected(struct link *l, const struct env_event *ev)
+{
+	char hex[HEX32_SIZE];
+
+	if (!id32_eq(&ev->identity, &l->sync->config.cluster)) {
+		hex_encode(&ev->identity, sizeof(ev->identity), hex);
+		refuse(l, "it belongs to another cluster (sha256:%s): copy cluster.key from here", hex);
+		return;
+	}
+	l->state = LINK_GREETING;
+	l->since = l->heard_at = l->sync->now;
+	send_hello(l);
+}
+
+void link_on_closed(struct link *l, const char *why)
+{
+	if (l->doomed)
+		return;
+	if (l->state == LINK_UP)
+		l->sync->counters.lost++;
+	tell(l, LOG_INFO, why != NULL ? why : "closed");
+	l->doomed = true;
+	detach(l);
+}
+
+static void note_clock(struct link *l, uint64_t wall_ms)
+{
+	struct sync *s = l->sync;
+	struct peer *p = l->peer;
+	int64_t offset = (int64_t)(wall_ms - s->env->wall_ms(s->env->ctx));
+	bool bad = offset > SYNC_CLOCK_WARN_MS || offset < -SYNC_CLOCK_WARN_MS;
+	bool was_bad = p->clock_known && (p->clock_offset_ms > SYNC_CLOCK_WARN_MS || p->clock_offset_ms < -SYNC_CLOCK_WARN_MS);
+
+	if (bad && !was_bad)
+		log_line(s->env->log, LOG_WARN, "sync", "tracker %u's clock is %lld ms from ours", p->id, (long long)offset);
+	p->clock_offset_ms = offset;
+	p->clock_known = true;
+}
+
+/* Is it the one we mean, and does it mean us? (SYNC.md 0.1: a tracker redirected to itself has our identity, too.) */
+static bool check_hello(struct link *l, const struct sync_hello *m)
+{
+	struct sync *s = l->sync;
+
+	if (m->version != SYNC_VERSION)
+		refuse(l, "it speaks version %u of SYNC, we speak %d", m->version, SYNC_VERSION);
+	else if (!id32_eq(&m->cluster, &s->config.cluster))
+		refuse(l, "it says that it is of another cluster");
+	else if (m->from == s->config.self)
+		refuse(l, "it has our own id %u: two trackers share an id, or an address leads back to us", m->from);
+	else if (m->to != s->config.self)
+		refuse(l, "tracker %u takes us for tracker %u: the lists of trackers differ", m->from, m->to);
+	else if (l->dialled && m->from != l->peer->id)
+		refuse(l, "tracker %u answers there, not tracker %u: the list of trackers is wrong", m->from, l->peer->id);
+	else if (!l->dialled && sync_peer_by_id(s, m->from) == NULL)
+		refuse(l, "tracker %u is not in our list of trackers", m->from);
+	return !l->doomed;
+}
+
+static void link_up(struct link *l, struct vvec *vector)
+{
+	struct sync *s = l->sync;
+	struct peer *p = l->peer;
+
+	l->state = LINK_UP;
+	l->since = s->now;
+	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
+	l->digest_at = s->now + SYNC_DIGEST_MS;
+	p->refused = false;
+	p->reason[0] = '\0';
+	log_line(s->env->log, LOG_INFO, "sync", "tracker %u is %s", p->id, l->dialled ? "reached" : "heard");
+	/* What the one that we dialled says now is the truth, even if it is less than before: its disk may be an old one. */
+	if (l->dialled)
+		vvec_fini(&p->acked);
+	sync_note_vector(s, p, vector);
+	if (s->joining && !s->join_has_target)
+		s->join_has_target = vvec_copy(&s->join_target, vector) == SHOAL_OK;
+	if (l->dialled) {
+		(void)vvec_copy(&l->told, vector);
+		ship_begin(l, vector);
+	}
+	if (s->config.refresh != NULL)
+		s->config.refresh(s->config.owner);
+	fetch_link_up(s);
+	sync_check_joined(s);
+}
+
+static void on_hello(struct link *l, struct cursor *c)
+{
+	struct sync *s = l->sync;
+	struct sync_hello m;
+	struct vvec vector = { 0 };
+
+	sync_hello_get(c, &m);
+	if (!check_hello(l, &m))
+		return;
+	if (!l->dialled) {
+		struct peer *p = sync_peer_by_id(s, m.from);
+		if (p->in != NULL)
+			link_doom(p->in, "it has connected anew");
+		l->peer = p;
+		l->batch_from = p->id;
+		p->in = l;
+	}
+	(void)slice_to_str(m.software, l->peer->version, sizeof(l->peer->version));
+	l->peer->heard_at = s->now;
+	note_clock(l, m.wall_ms);
+	if (!vvec_from_wire(&vector, m.vector)) {
+		vvec_fini(&vector);
+		link_doom(l, "no memory for its vector");
+		return;
+	}
+	if (!l->dialled)
+		send_hello(l);
+	if (!l->doomed)
+		link_up(l, &vector);
+	vvec_fini(&vector);
+}
+
+/* -- frames */
+
+static void on_ping(struct link *l, struct cursor *c)
+{
+	struct sync_ping m;
+	struct buf *b = &l->sync->scratch;
+
+	sync_ping_get(c, &m);
+	note_clock(l, m.wall_ms);
+	if (l->dialled && m.vector != vvec_hash(&l->told)) {
+		link_doom(l, "the vectors do not agree");
+		return;
+	}
+	size_t start = sync_begin(b, SYNC_PONG);
+	sync_pong_put(b, &(struct sync_pong){ .wall_ms = l->sync->env->wall_ms(l->sync->env->ctx) });
+	(void)frame_end(b, start);
+	link_send(l, b);
+}
+
+static void on_op(struct link *l, struct cursor *c, struct error *e)
+{
+	struct sync_op m;
+	sync_op_get(c, &m);
+	if (receive_op(l, m.record, e) != SHOAL_OK)
+		link_doom(l, "an op of it: %s", e->message);
+}
+
+static enum shoal_err on_ack(struct link *l, struct cursor *c, struct error *e)
+{
+	struct sync_ack m;
+	sync_ack_get(c, &m);
+	return receive_ack(l, m.vector, e);
+}
+
+/* SHOAL_EPROTO: that kind has no business on this side, or at this time. */
+static enum shoal_err on_kind(struct link *l, unsigned kind, struct slice body, struct error *e)
+{
+	struct cursor c = cursor_of(body.data + 1, body.len - 1);
+	struct slice fields = slice_of(body.data + 1, body.len - 1);
+
+	if (kind == SYNC_HELLO && l->state == LINK_GREETING) {
+		on_hello(l, &c);
+		return SHOAL_OK;
+	}
+	if (l->state != LINK_UP)
+		return error_set(e, SHOAL_EPROTO, "%s before HELLO", sync_kind_word(kind));
+	switch (kind) {
+	case SYNC_PING: on_ping(l, &c); return SHOAL_OK;
+	case SYNC_PONG: return SHOAL_OK;
+	case SYNC_LEASE: return presence_on_lease(l, fields);
+	case SYNC_PEER: return presence_on_peer(l, fields);
+	case SYNC_BLOB_WANT: return fetch_on_want(l, fields, e);
+	case SYNC_BLOB_DATA: return fetch_on_data(l, fields, e);
+	}
+	if (l->dialled) {
+		switch (kind) {
+		case SYNC_ACK: return on_ack(l, &c, e);
+		case SYNC_DIGEST: return digest_on(l, fields, e);
+		}
+	} else {
+		switch (kind) {
+		case SYNC_OP: on_op(l, &c, e); return SHOAL_OK;
+		case SYNC_SNAP_BEGIN: return snapshot_on_begin(l, fields, e);
+		case SYNC_SNAP_ROWS: return snapshot_on_rows(l, fields, e);
+		case SYNC_SNAP_END: return snapshot_on_end(l, fields, e);
+		}
+	}
+	return error_set(e, SHOAL_EPROTO, "%s has no business here", sync_kind_word(kind));
+}
+
+static void on_frame(struct link *l, const struct frame *f)
+{
+	struct error e = { 0 };
+	enum shoal_err rc = sync_check(f->body);
+	unsigned kind = f->body.len == 0 ? 0 : f->body.data[0];
+
+	if (rc == SHOAL_ENOTFOUND)
+		return; /* a kind of a newer version */
+	if (rc == SHOAL_OK) {
+		if (kind != SYNC_OP)
+			receive_end(l); /* the batch ends here: ACKs and snapshots keep their place */
+		rc = on_kind(l, kind, f->body, &e);
+	} else {
+		(void)error_set(&e, rc, "a broken frame");
+	}
+	if (rc != SHOAL_OK)
+		link_doom(l, "%s", e.message[0] != '\0' ? e.message : error_default(rc));
+}
+
+void link_on_bytes(struct link *l, struct slice in)
+{
+	struct frame f;
+	struct error e = { 0 };
+	enum shoal_err rc = SHOAL_OK;
+
+	l->heard_at = l->sync->now;
+	if (l->peer != NULL)
+		l->peer->heard_at = l->sync->now;
+	while (!l->doomed && (rc = frame_read(&l->reader, &in, &f, &e)) == SHOAL_OK)
+		on_frame(l, &f);
+	receive_end(l);
+	if (!l->doomed && rc != SHOAL_ENOTFOUND)
+		link_doom(l, "%s", e.message);
+}
+
+/* -- time */
+
+static void send_ping(struct link *l)
+{
+	struct sync *s = l->sync;
+	struct buf *b = &s->scratch;
+	size_t start = sync_begin(b, SYNC_PING);
+	sync_ping_put(b, &(struct sync_ping){ .wall_ms = s->env->wall_ms(s->env->ctx),
+	                                      .vector = l->dialled ? 0 : vvec_hash(&l->told) });
+	(void)frame_end(b, start);
+	link_send(l, b);
+	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t link_tick(struct link *l)
+{
+	uint64_t now = l->sync->now;
+	uint64_t deadline;
+
+	if (l->state == LINK_DIALLING)
+		return ENV_NEVER; /* env ends it within 5 s */
+	if (l->state == LINK_GREETING) {
+		if (now < l->since + SYNC_GREETING_MS)
+			return l->since + SYNC_GREETING_MS;
+		link_doom(l, "no HELLO within 5 s");
+		return now;
+	}
+	if (now >= l->heard_at + SYNC_LOST_MS) {
+		l->sync->counters.lost++;
+		link_doom(l, "silent for 5 s");
+		return now;
+	}
+	deadline = l->heard_at + SYNC_LOST_MS;
+	if (now >= l->ping_at)
+		send_ping(l);
+	if (l->dialled) {
+		ship_pump(l);
+		deadline = sooner(deadline, ship_deadline(l));
+	} else {
+		if (now >= l->ack_at)
+			receive_send_ack(l);
+		if (now >= l->digest_at)
+			digest_send(l);
+		deadline = sooner(deadline, sooner(l->ack_at, l->digest_at));
+	}
+	return l->doomed ? now : sooner(deadline, l->ping_at);
+}

@@ -1,0 +1,117 @@
+/* core/sync/receive.c - a peer's ops to us, and our ACKs back; a peer's ACKs to us.
+ *
+ * What one read of the connection brings is one batch (at most 256 ops), one transaction, one ACK. Per log strictly
+ * contiguous: a gap ends the link, and the HELLO of the next one tells where we are. */
+#include "core/sync/sync_state.h"
+
+/* Whoever sends an op has it: our own link need not bring it back. */
+static void note_sender(struct link *l, struct slice record)
+{
+	struct cursor c = cursor_of(record.data, record.len);
+	struct vvec has = { 0 };
+
+	(void)get_u32(&c); /* version, op, flags: core/wire/record.h */
+	uint64_t log = get_u64(&c);
+	if (vvec_raise(&has, log, get_u64(&c)) == SHOAL_OK)
+		receive_note_has(l, &has);
+	vvec_fini(&has);
+}
+
+void receive_note_has(struct link *l, const struct vvec *has)
+{
+	struct peer *p = l->peer;
+
+	if (p == NULL)
+		return;
+	/* Without memory it is only told what it knows. */
+	(void)vvec_merge(&p->acked, has);
+	if (p->out != NULL && p->out->state == LINK_UP)
+		(void)vvec_merge(&p->out->ship.sent, has);
+}
+
+enum shoal_err receive_op(struct link *l, struct slice record, struct error *e)
+{
+	struct sync *s = l->sync;
+
+	if (s->batch_ops == 0)
+		commit_batch_begin(s->config.commit);
+	s->batch_ops++;
+	enum shoal_err rc = commit_batch_add(s->config.commit, record, e);
+	if (rc == SHOAL_OK)
+		s->counters.ops_received++;
+	if (rc == SHOAL_EEXISTS)
+		rc = SHOAL_OK; /* another peer was quicker */
+	if (rc == SHOAL_OK)
+		note_sender(l, record);
+	if (rc == SHOAL_ECONFLICT) {
+		s->counters.gaps++;
+		(void)error_set(e, rc, "there is a gap before it");
+	}
+	if (s->batch_ops == SYNC_BATCH_OPS)
+		receive_end(l);
+	return rc;
+}
+
+void receive_end(struct link *l)
+{
+	struct sync *s = l->sync;
+	if (s->batch_ops == 0)
+		return;
+	s->batch_ops = 0;
+	commit_batch_end(s->config.commit, l->batch_from);
+}
+
+/* -- ACKs out */
+
+void receive_durable(struct link *l)
+{
+	if (l->ack_at == ENV_NEVER)
+		l->ack_at = l->acked_at + SYNC_ACK_EVERY_MS > l->sync->now ? l->acked_at + SYNC_ACK_EVERY_MS : l->sync->now;
+}
+
+static void put_changed(struct buf *b, const struct vvec *now, const struct vvec *told)
+{
+	for (size_t i = 0; i < now->n; i++) {
+		if (vvec_get(told, now->entries[i].log) >= now->entries[i].seq)
+			continue;
+		buf_put_u64(b, now->entries[i].log);
+		buf_put_u64(b, now->entries[i].seq);
+	}
+}
+
+void receive_send_ack(struct link *l)
+{
+	struct sync *s = l->sync;
+	const struct vvec *now = registry_durable_vector(s->config.registry);
+	struct buf changed = { 0 };
+	struct buf *b = &s->scratch;
+
+	l->ack_at = ENV_NEVER;
+	l->acked_at = s->now;
+	put_changed(&changed, now, &l->told);
+	if (changed.failed || vvec_merge(&l->told, now) != SHOAL_OK) {
+		link_doom(l, "no memory for an ACK");
+	} else if (changed.len != 0) {
+		size_t start = sync_begin(b, SYNC_ACK);
+		sync_ack_put(b, &(struct sync_ack){ .vector = slice_of(changed.data, changed.len) });
+		(void)frame_end(b, start);
+		link_send(l, b);
+	}
+	buf_free(&changed);
+}
+
+/* -- ACKs in */
+
+enum shoal_err receive_ack(struct link *l, struct slice vector, struct error *e)
+{
+	struct vvec changed = { 0 };
+
+	if (!vvec_from_wire(&changed, vector) || vvec_merge(&l->told, &changed) != SHOAL_OK) {
+		vvec_fini(&changed);
+		return error_set(e, SHOAL_EBUSY, "no memory for its vector");
+	}
+	sync_note_vector(l->sync, l->peer, &changed);
+	ship_on_ack(l, &changed);
+	vvec_fini(&changed);
+	return SHOAL_OK;
+}

@@ -1,0 +1,310 @@
+/* core/sync/ship.c - our ops to a peer, in the order in which they came here, nothing before it is durable.
+ *
+ * After HELLO the stored log is read from its beginning (STORE, READING) and what the peer lacks is sent; at its end the
+ * link keeps up with the oplog (TAIL). `sent` knows for each log how far the peer is or will be: what comes twice by the
+ * two ways is sent once, and what would leave a gap is never sent. Foreign ops in the tail wait up to 1 s, or until an
+ * own one follows: in a full mesh their own tracker has mostly brought them by then. */
+#include "core/sync/sync_state.h"
+
+#define SHIP_CHUNK 65536 /* bytes handed to env at once */
+
+static void forget_unacked(struct ship *sh)
+{
+	struct sent_op *op;
+	while ((op = STAILQ_FIRST(&sh->unacked)) != NULL) {
+		STAILQ_REMOVE_HEAD(&sh->unacked, next);
+		free(op);
+	}
+	sh->unacked_bytes = 0;
+}
+
+void ship_fini(struct link *l)
+{
+	forget_unacked(&l->ship);
+	vvec_fini(&l->ship.sent);
+	registry_cut_free(l->ship.cut);
+	l->ship.cut = NULL;
+}
+
+/* The log here begins behind something that the peer lacks. */
+bool ship_needs_snapshot(const struct link *l)
+{
+	return !vvec_covers_all(&l->ship.sent, commit_floor(l->sync->config.commit));
+}
+
+void ship_begin(struct link *l, const struct vvec *peer_has)
+{
+	if (vvec_copy(&l->ship.sent, peer_has) != SHOAL_OK) {
+		link_doom(l, "no memory for its vector");
+		return;
+	}
+	l->ship.store_pos = 0;
+	l->ship.state = SHIP_STORE;
+	if (vvec_covers_all(peer_has, registry_durable_vector(l->sync->config.registry))) {
+		l->ship.state = SHIP_TAIL; /* it has everything: no need to read */
+		l->ship.tail_next = oplog_end(commit_oplog(l->sync->config.commit));
+	}
+	ship_pump(l);
+}
+
+/* -- one op */
+
+static bool remember(struct ship *sh, struct dot dot, size_t bytes)
+{
+	struct sent_op *op = try_alloc(sizeof(*op));
+	if (op == NULL)
+		return false;
+	if (vvec_raise(&sh->sent, dot.log, dot.seq) != SHOAL_OK) {
+		free(op);
+		return false;
+	}
+	*op = (struct sent_op){ .dot = dot, .bytes = bytes };
+	STAILQ_INSERT_TAIL(&sh->unacked, op, next);
+	sh->unacked_bytes += bytes;
+	return true;
+}
+
+/* Adds the op to b unless the peer has it. False: the link is doomed. */
+static bool ship_one(struct link *l, struct buf *b, struct dot dot, struct slice record)
+{
+	uint64_t have = vvec_get(&l->ship.sent, dot.log);
+
+	if (dot.seq <= have)
+		return true;
+	if (dot.seq != have + 1) {
+		l->sync->counters.gaps++;
+		link_doom(l, "our log has a gap for it");
+		return false;
+	}
+	if (!remember(&l->ship, dot, record.len)) {
+		link_doom(l, "no memory");
+		return false;
+	}
+	size_t start = sync_begin(b, SYNC_OP);
+	sync_op_put(b, &(struct sync_op){ .record = record });
+	(void)frame_end(b, start); /* a failure is sticky in b: link_send() sees it */
+	l->sync->counters.ops_sent++;
+	return b->len < SHIP_CHUNK || link_send(l, b);
+}
+
+static bool window_full(const struct link *l)
+{
+	return l->ship.unacked_bytes >= SYNC_UNACKED_MAX || link_crowded(l);
+}
+
+/* -- from the store */
+
+static void ask_log(struct link *l)
+{
+	struct sync *s = l->sync;
+	struct content_op *op = content_op_new(CONTENT_LOG_READ);
+
+	if (op != NULL) {
+		op->after = l->ship.store_pos;
+		op->limit = SYNC_READ_BYTES;
+	}
+	l->ship.tail_at_read = oplog_end(commit_oplog(s->config.commit));
+	l->ship.state = SHIP_READING;
+	if (!sync_ask(s, &(struct ask){ .kind = ASK_LOG, .conn = l->conn }, op))
+		link_doom(l, "no memory to read the log");
+}
+
+void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum shoal_err rc)
+{
+	struct cursor c = cursor_of(op->data.data, op->data.len);
+	struct buf *b = &s->scratch;
+
+	if (l->doomed || l->ship.state != SHIP_READING)
+		return;
+	if (rc != SHOAL_OK) {
+		link_doom(l, "our log cannot be read: %s", error_default(rc));
+		return;
+	}
+	if (ship_needs_snapshot(l)) { /* the log was cut meanwhile */
+		snapshot_begin(l);
+		return;
+	}
+	while (cursor_left(&c) != 0) {
+		struct slice bytes = get_blob(&c);
+		struct record rec;
+		if (c.bad || record_get(bytes, &rec) != SHOAL_OK) {
+			log_line(s->env->log, LOG_ERROR, "sync", "a record of our own log is damaged: it is not shipped");
+			link_doom(l, "our log is damaged");
+			break;
+		}
+		if (!ship_one(l, b, rec.stamp.dot, bytes))
+			break;
+	}
+	if (l->doomed) {
+		buf_reset(b);
+		return;
+	}
+	if (b->len != 0 && !link_send(l, b))
+		return;
+	l->ship.store_pos = op->next;
+	l->ship.state = op->more ? SHIP_STORE : SHIP_TAIL;
+	l->ship.tail_next = l->ship.tail_at_read;
+	ship_pump(l);
+}
+
+/* -- from the oplog */
+
+/* The index behind the last record that has to go now: an own one, or one that has waited. */
+static uint64_t due_end(const struct link *l)
+{
+	const struct oplog *log = commit_oplog(l->sync->config.commit);
+	uint64_t own = registry_log(l->sync->config.registry);
+
+	for (uint64_t i = oplog_end(log); i > l->ship.tail_next; i--) {
+		const struct oplog_record *r = oplog_at(log, i - 1);
+		if (r->dot.log == own || r->at_ms + SYNC_FOREIGN_WAIT_MS <= l->sync->now)
+			return i;
+	}
+	return l->ship.tail_next;
+}
+
+static void ship_tail(struct link *l)
+{
+	const struct oplog *log = commit_oplog(l->sync->config.commit);
+	struct buf *b = &l->sync->scratch;
+
+	if (l->ship.tail_next < oplog_begin(log)) {
+		l->ship.state = SHIP_STORE; /* it has fallen behind the window */
+		ship_pump(l);
+		return;
+	}
+	uint64_t end = due_end(l);
+	for (; l->ship.tail_next < end && !window_full(l); l->ship.tail_next++) {
+		const struct oplog_record *r = oplog_at(log, l->ship.tail_next);
+		if (!ship_one(l, b, r->dot, r->bytes)) {
+			buf_reset(b);
+			return;
+		}
+	}
+	if (b->len != 0)
+		link_send(l, b);
+}
+
+void ship_pump(struct link *l)
+{
+	if (l->doomed || l->state != LINK_UP)
+		return;
+	switch (l->ship.state) {
+	case SHIP_IDLE:
+	case SHIP_READING:
+	case SHIP_CUT:
+		return;
+	case SHIP_STORE:
+		if (ship_needs_snapshot(l))
+			snapshot_begin(l);
+		else if (!window_full(l))
+			ask_log(l);
+		return;
+	case SHIP_TAIL:
+		if (ship_needs_snapshot(l)) /* ours came by a snapshot, not by a log */
+			snapshot_begin(l);
+		else
+			ship_tail(l);
+		return;
+	case SHIP_TURN:
+		snapshot_begin(l);
+		return;
+	case SHIP_SNAPSHOT:
+		snapshot_pump(l);
+		return;
+	}
+}
+
+uint64_t ship_deadline(const struct link *l)
+{
+	const struct oplog *log = commit_oplog(l->sync->config.commit);
+
+	if (l->ship.state == SHIP_SNAPSHOT)
+		return l->ship.snap_at;
+	if (l->ship.state == SHIP_STORE || l->ship.state == SHIP_TURN)
+		return l->sync->now + SYNC_SNAP_TICK_MS; /* an ACK, or the end of another snapshot, comes without notice */
+	if (l->ship.state != SHIP_TAIL || l->ship.tail_next >= oplog_end(log) || l->ship.tail_next < oplog_begin(log))
+		return ENV_NEVER;
+	uint64_t due = oplog_at(log, l->ship.tail_next)->at_ms + SYNC_FOREIGN_WAIT_MS;
+	return due > l->sync->now ? due : l->sync->now + SYNC_SNAP_TICK_MS;
+}
+
+/* -- acknowledged */
+
+void ship_on_ack(struct link *l, const struct vvec *changed)
+{
+	struct ship *sh = &l->ship;
+	struct sent_op *op;
+
+	if (vvec_merge(&sh->sent, changed) != SHOAL_OK) {
+		link_doom(l, "no memory for its vector");
+		return;
+	}
+	while ((op = STAILQ_FIRST(&sh->unacked)) != NULL && vvec_covers(&l->told, op->dot)) {
+		STAILQ_REMOVE_HEAD(&sh->unacked, next);
+		sh->unacked_bytes -= op->bytes;
+		free(op);
+	}
+	ship_pump(l);
+}
+
+/* -- cutting our log: what every peer in the list has, and is older than an hour */
+
+static bool cut_vector(struct sync *s, struct vvec *out)
+{
+	const struct vvec *old = &s->kept[0].vector;
+	const struct vvec *floor = commit_floor(s->config.commit);
+
+	for (size_t i = 0; i < old->n; i++) {
+		uint64_t log = old->entries[i].log;
+		uint64_t seq = old->entries[i].seq;
+		struct peer *p;
+		LIST_FOREACH(p, &s->peers, next) {
+			uint64_t has = vvec_get(&p->acked, log);
+			seq = has < seq ? has : seq;
+		}
+		if (seq > vvec_get(floor, log) && vvec_raise(out, log, seq) != SHOAL_OK)
+			return false;
+	}
+	return out->n != 0;
+}
+
+static void remember_vector(struct sync *s)
+{
+	if (s->now < s->kept[1].at + SYNC_KEEP_LOG_MS)
+		return;
+	vvec_fini(&s->kept[0].vector);
+	s->kept[0] = s->kept[1];
+	s->kept[1].vector = (struct vvec){ 0 };
+	s->kept[1].at = s->now;
+	(void)vvec_copy(&s->kept[1].vector, registry_durable_vector(s->config.registry)); /* empty: nothing is cut */
+}
+
+uint64_t ship_cut_log(struct sync *s)
+{
+	if (s->now < s->cut_at)
+		return s->cut_at;
+	s->cut_at = s->now + SYNC_CUT_MS;
+	remember_vector(s);
+	if (s->cutting)
+		return s->cut_at;
+	struct content_op *op = content_op_new(CONTENT_LOG_CUT);
+	if (op == NULL || !cut_vector(s, &op->vector)) {
+		content_op_free(op);
+		return s->cut_at;
+	}
+	/* The floor rises first: from now on nobody below it is served from the log. */
+	commit_raise_floor(s->config.commit, &op->vector);
+	s->cutting = sync_ask(s, &(struct ask){ .kind = ASK_CUT }, op);
+	return s->cut_at;
+}
+
+void ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc)
+{
+	(void)op;
+	s->cutting = false;
+	if (rc == SHOAL_OK)
+		s->counters.log_cuts++;
+	else
+		log_line(s->env->log, LOG_WARN, "sync", "the log could not be shortened: %s", error_default(rc));
+}

@@ -1,0 +1,478 @@
+/* core/sync/sync.c - the peers, what is due when, and what the tracker asks. */
+#include "core/sync/sync_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* -- small things that the other files use */
+
+struct peer *sync_peer_by_id(struct sync *s, uint16_t id)
+{
+	struct peer *p;
+	LIST_FOREACH(p, &s->peers, next)
+		if (p->id == id)
+			return p;
+	return NULL;
+}
+
+uint32_t sync_jitter(struct sync *s, uint32_t ms)
+{
+	uint32_t dice;
+	s->env->random(s->env->ctx, &dice, sizeof(dice));
+	return ms - ms / 4 + dice % (ms / 2 + 1);
+}
+
+void vvec_to_wire(struct buf *b, const struct vvec *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		buf_put_u64(b, v->entries[i].log);
+		buf_put_u64(b, v->entries[i].seq);
+	}
+}
+
+bool vvec_from_wire(struct vvec *v, struct slice entries)
+{
+	struct cursor c = cursor_of(entries.data, entries.len);
+
+	if (entries.len / SYNC_VECTOR_ENTRY > VVEC_LOGS_MAX)
+		return false;
+	while (cursor_left(&c) != 0) {
+		uint64_t log = get_u64(&c);
+		if (vvec_raise(v, log, get_u64(&c)) != SHOAL_OK)
+			return false;
+	}
+	return true;
+}
+
+bool sync_ask(struct sync *s, const struct ask *what, struct content_op *op)
+{
+	struct ask *ask = try_memdup(what, sizeof(*what));
+	if (ask == NULL || op == NULL) {
+		free(ask);
+		content_op_free(op);
+		return false;
+	}
+	ask->cookie = SYNC_COOKIE_TAG << 56 | ++s->last_ask;
+	HASH_ADD(hh, s->asks, cookie, sizeof(ask->cookie), ask);
+	s->env->content(s->env->ctx, op, ask->cookie);
+	return true;
+}
+
+void sync_note_vector(struct sync *s, struct peer *p, const struct vvec *v)
+{
+	if (vvec_merge(&p->acked, v) == SHOAL_OK && s->config.on_acked != NULL)
+		s->config.on_acked(s->config.owner);
+}
+
+/* -- joining */
+
+bool sync_joining(const struct sync *s)
+{
+	return s->joining;
+}
+
+static void joined(struct sync *s, const char *how)
+{
+	s->joining = false;
+	vvec_fini(&s->join_target);
+	log_line(s->env->log, LOG_INFO, "sync", "joined: %s", how);
+}
+
+void sync_check_joined(struct sync *s)
+{
+	if (s->joining && s->join_has_target &&
+	    vvec_covers_all(registry_durable_vector(s->config.registry), &s->join_target))
+		joined(s, "everything that a peer had is here");
+}
+
+static uint64_t join_tick(struct sync *s)
+{
+	struct peer *p;
+
+	if (!s->joining)
+		return ENV_NEVER;
+	sync_check_joined(s);
+	if (LIST_EMPTY(&s->peers) && s->joining)
+		joined(s, "no other tracker in the list");
+	if (!s->joining || s->join_must)
+		return ENV_NEVER;
+	LIST_FOREACH(p, &s->peers, next)
+		if (peer_link(p) != NULL)
+			s->join_since = s->now;
+	if (s->now < s->join_since + SYNC_JOIN_MS)
+		return s->join_since + SYNC_JOIN_MS;
+	joined(s, "no other tracker answers");
+	return ENV_NEVER;
+}
+
+enum shoal_err sync_check_writable(const struct sync *s, struct error *e)
+{
+	unsigned reached = 0, off = 0;
+	struct peer *p;
+
+	if (s->joining)
+		return error_set(e, SHOAL_EBUSY, "this tracker has just started and is catching up, try again");
+	LIST_FOREACH(p, &s->peers, next) {
+		if (peer_link(p) == NULL || !p->clock_known)
+			continue;
+		reached++;
+		if (p->clock_offset_ms > SYNC_CLOCK_MAX_MS || p->clock_offset_ms < -SYNC_CLOCK_MAX_MS)
+			off++;
+	}
+	if (2 * off > reached)
+		return error_set(e, SHOAL_EBUSY, "this tracker's clock is over 60 s off the others': set it");
+	return SHOAL_OK;
+}
+
+/* -- peers */
+
+static void free_peer(struct peer *p)
+{
+	LIST_REMOVE(p, next);
+	vvec_fini(&p->acked);
+	free(p);
+}
+
+static void drop_peer(struct peer *p, const char *why)
+{
+	if (p->out != NULL)
+		link_doom(p->out, "%s", why);
+	if (p->in != NULL)
+		link_doom(p->in, "%s", why);
+	free_peer(p);
+}
+
+static const struct tracker_line *line_of(const struct tracker_line *lines, size_t n, uint16_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lines[i].id == id)
+			return &lines[i];
+	return NULL;
+}
+
+static bool same_address(const struct address *a, const struct address *b)
+{
+	return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+static void add_peer(struct sync *s, const struct tracker_line *line)
+{
+	struct peer *p = try_alloc(sizeof(*p));
+	if (p == NULL) {
+		log_line(s->env->log, LOG_ERROR, "sync", "no memory for tracker %u", line->id);
+		return;
+	}
+	p->id = line->id;
+	p->addr = line->addr;
+	p->backoff_ms = SYNC_BACKOFF_MIN_MS;
+	p->dial_at = 0;
+	snprintf(p->reason, sizeof(p->reason), "not reached yet");
+	LIST_INSERT_HEAD(&s->peers, p, next);
+}
+
+void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t n)
+{
+	struct peer *p, *next;
+
+	for (p = LIST_FIRST(&s->peers); p != NULL; p = next) {
+		next = LIST_NEXT(p, next);
+		const struct tracker_line *line = line_of(trackers, n, p->id);
+		if (line == NULL)
+			drop_peer(p, "its line is gone from the list");
+		else if (!same_address(&line->addr, &p->addr))
+			drop_peer(p, "its address in the list has changed");
+	}
+	for (size_t i = 0; i < n; i++)
+		if (trackers[i].id != s->config.self && sync_peer_by_id(s, trackers[i].id) == NULL)
+			add_peer(s, &trackers[i]);
+}
+
+void sync_now(struct sync *s)
+{
+	struct peer *p;
+	struct link *l;
+	LIST_FOREACH(p, &s->peers, next) {
+		p->dial_at = 0;
+		p->backoff_ms = SYNC_BACKOFF_MIN_MS;
+	}
+	LIST_FOREACH(l, &s->links, next)
+		l->ping_at = 0;
+}
+
+size_t sync_peer_count(const struct sync *s)
+{
+	size_t n = 0;
+	struct peer *p;
+	LIST_FOREACH(p, &s->peers, next)
+		n++;
+	return n;
+}
+
+size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n)
+{
+	size_t have = 0;
+	struct peer *p;
+	LIST_FOREACH(p, &s->peers, next) {
+		size_t i = 0;
+		while (i < n && vvec_covers(&p->acked, stamps[i].dot))
+			i++;
+		have += i == n;
+	}
+	return have;
+}
+
+static const char *state_word(const struct peer *p)
+{
+	if (p->refused)
+		return "refused";
+	if (peer_link(p) == NULL)
+		return p->out != NULL && p->heard_at == 0 ? "connecting" : "lost";
+	if (p->clock_offset_ms > SYNC_CLOCK_WARN_MS || p->clock_offset_ms < -SYNC_CLOCK_WARN_MS)
+		return "clock";
+	return "connected";
+}
+
+size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
+{
+	size_t n = 0;
+	uint64_t now = s->env->mono_ms(s->env->ctx);
+	struct peer *p;
+
+	LIST_FOREACH(p, &s->peers, next) {
+		if (n < max) {
+			struct sync_status *st = &out[n];
+			*st = (struct sync_status){ .id = p->id, .addr = p->addr, .state = state_word(p) };
+			st->behind = vvec_ahead(registry_durable_vector(s->config.registry), &p->acked);
+			st->contact_ms = p->heard_at == 0 ? UINT64_MAX : now - p->heard_at;
+			st->clock_offset_ms = p->clock_offset_ms;
+			snprintf(st->version, sizeof(st->version), "%s", p->version);
+			snprintf(st->reason, sizeof(st->reason), "%s", peer_link(p) == NULL ? p->reason : "");
+		}
+		n++;
+	}
+	return n;
+}
+
+const struct sync_counters *sync_counters(const struct sync *s)
+{
+	return &s->counters;
+}
+
+/* -- what commit tells */
+
+static void note_file(void *ctx, const struct row *before, const struct row *after)
+{
+	if (after == NULL || before != NULL || after->table != TABLE_FILE)
+		return;
+	struct file_row file;
+	file_row_read(after, &file);
+	fetch_want(ctx, &file);
+}
+
+static void on_applied(void *owner, const struct undo *what, uint16_t from)
+{
+	if (from != 0)
+		undo_each(what, note_file, owner);
+}
+
+static void on_durable(void *owner)
+{
+	struct sync *s = owner;
+	struct link *l;
+	LIST_FOREACH(l, &s->links, next) {
+		if (l->state != LINK_UP || l->doomed)
+			continue;
+		if (l->dialled)
+			ship_pump(l);
+		else
+			receive_durable(l);
+	}
+	sync_check_joined(s);
+}
+
+/* Peers think that we have what was just undone: they learn better by a new HELLO. */
+static void on_undone(void *owner, enum shoal_err why)
+{
+	struct sync *s = owner;
+	struct link *l;
+	LIST_FOREACH(l, &s->links, next) {
+		if (!l->dialled)
+			link_doom(l, "what it sent could not be stored (%s)", error_word(why));
+		else if (l->ship.state == SHIP_CUT)
+			link_doom(l, "the snapshot for it was undone");
+	}
+}
+
+/* -- life */
+
+struct sync *sync_new(const struct sync_config *config)
+{
+	static const struct commit_hooks hooks = { .applied = on_applied, .durable = on_durable, .undone = on_undone };
+	struct sync *s = try_alloc(sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->config = *config;
+	s->env = config->env;
+	s->joining = true;
+	s->join_must = config->joining;
+	LIST_INIT(&s->peers);
+	LIST_INIT(&s->links);
+	sync_set_peers(s, config->trackers, config->n_trackers);
+	s->config.trackers = NULL;
+	commit_add_hooks(config->commit, &hooks, s);
+	return s;
+}
+
+void sync_free(struct sync *s)
+{
+	struct link *l;
+	struct peer *p;
+	struct ask *ask, *next;
+
+	if (s == NULL)
+		return;
+	while ((l = LIST_FIRST(&s->links)) != NULL) {
+		if (!l->doomed)
+			s->env->close(s->env->ctx, l->conn);
+		link_free(l);
+	}
+	while ((p = LIST_FIRST(&s->peers)) != NULL)
+		free_peer(p);
+	HASH_ITER(hh, s->asks, ask, next) {
+		HASH_DEL(s->asks, ask);
+		free(ask);
+	}
+	fetch_fini(s);
+	vvec_fini(&s->join_target);
+	vvec_fini(&s->kept[0].vector);
+	vvec_fini(&s->kept[1].vector);
+	buf_free(&s->lease_rows);
+	buf_free(&s->peer_rows);
+	buf_free(&s->scratch);
+	free(s);
+}
+
+/* Frees the links that were doomed on the way. */
+static void sweep(struct sync *s)
+{
+	struct link *l, *next;
+	for (l = LIST_FIRST(&s->links); l != NULL; l = next) {
+		next = LIST_NEXT(l, next);
+		if (l->doomed)
+			link_free(l);
+	}
+}
+
+static void on_content(struct sync *s, const struct env_event *ev)
+{
+	struct ask *ask;
+	struct link *l;
+
+	HASH_FIND(hh, s->asks, &ev->cookie, sizeof(ev->cookie), ask);
+	if (ask == NULL) {
+		content_op_free(ev->content);
+		return;
+	}
+	HASH_DEL(s->asks, ask);
+	HASH_FIND(hh, s->by_conn, &ask->conn, sizeof(ask->conn), l);
+	if (ask->kind == ASK_LOG && l != NULL)
+		ship_on_read(s, l, ev->content, ev->result);
+	else if (ask->kind == ASK_CUT)
+		ship_on_cut(s, ev->content, ev->result);
+	else if (ask->kind == ASK_SERVE || ask->kind == ASK_FETCH)
+		fetch_on_answer(s, ask, ev->content, ev->result);
+	content_op_free(ev->content);
+	free(ask);
+}
+
+bool sync_on_event(struct sync *s, const struct env_event *ev)
+{
+	struct link *l;
+
+	s->now = s->env->mono_ms(s->env->ctx);
+	if (ev->type == ENV_CONTENT) {
+		if (ev->cookie >> 56 != SYNC_COOKIE_TAG)
+			return false;
+		on_content(s, ev);
+		sweep(s);
+		return true;
+	}
+	if (ev->type == ENV_ACCEPTED) {
+		if (strcmp(ev->alpn, ALPN_SYNC) != 0)
+			return false;
+		link_accept(s, ev);
+		sweep(s);
+		return true;
+	}
+	if (ev->type != ENV_CONNECTED && ev->type != ENV_BYTES && ev->type != ENV_CLOSED)
+		return false;
+	HASH_FIND(hh, s->by_conn, &ev->conn, sizeof(ev->conn), l);
+	if (l == NULL)
+		return false;
+	if (ev->type == ENV_CONNECTED)
+		link_on_connected(l, ev);
+	else if (ev->type == ENV_BYTES)
+		link_on_bytes(l, slice_of(ev->data, ev->len));
+	else
+		link_on_closed(l, ev->message);
+	sweep(s);
+	return true;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t refresh_tick(struct sync *s)
+{
+	if (s->now >= s->refresh_at) {
+		s->refresh_at = s->now + SYNC_PRESENCE_EVERY_MS;
+		if (s->config.refresh != NULL)
+			s->config.refresh(s->config.owner);
+	}
+	return s->refresh_at;
+}
+
+static void start(struct sync *s)
+{
+	s->started = true;
+	s->join_since = s->now;
+	s->refresh_at = s->now + SYNC_PRESENCE_EVERY_MS;
+	s->cut_at = s->now + SYNC_CUT_MS;
+	s->kept[1].at = s->now;
+	(void)vvec_copy(&s->kept[1].vector, registry_durable_vector(s->config.registry)); /* empty: nothing is cut */
+	fetch_all(s);
+}
+
+uint64_t sync_tick(struct sync *s, uint64_t now_ms)
+{
+	uint64_t deadline;
+	struct peer *p;
+	struct link *l;
+
+	s->now = now_ms;
+	if (!s->started)
+		start(s);
+	deadline = join_tick(s);
+	LIST_FOREACH(p, &s->peers, next) {
+		if (p->out != NULL)
+			continue;
+		if (now_ms >= p->dial_at)
+			link_dial(s, p);
+		if (p->out == NULL)
+			deadline = sooner(deadline, p->dial_at);
+	}
+	LIST_FOREACH(l, &s->links, next)
+		if (!l->doomed)
+			deadline = sooner(deadline, link_tick(l));
+	deadline = sooner(deadline, refresh_tick(s));
+	deadline = sooner(deadline, fetch_tick(s));
+	deadline = sooner(deadline, ship_cut_log(s));
+	presence_flush(s);
+	sweep(s);
+	LIST_FOREACH(p, &s->peers, next)
+		if (p->out == NULL)
+			deadline = sooner(deadline, p->dial_at);
+	return deadline;
+}

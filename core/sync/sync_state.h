@@ -1,0 +1,263 @@
+/* core/sync/sync_state.h - inside core/sync: what its files share. Nobody else includes it.
+ *
+ *   sync.c           peers, what is due when, status
+ *   link.c           one connection: dialled or accepted, HELLO, PING, frames in
+ *   ship.c           outgoing: ops in the order of their arrival here, from the oplog or the store; the log cut
+ *   receive.c        incoming: ops, ACKs
+ *   snapshot.c       both directions
+ *   presence.c       LEASE and PEER
+ *   fetch.c          piece hashes by content id, both directions
+ *   digest.c         do equal vectors mean equal rows?
+ *
+ * A link that went wrong is doomed (link_doom), its struct lives until the end of the step (sweep in sync.c), so that
+ * nobody up the stack holds a dangling pointer. */
+#ifndef SHOAL_SYNC_STATE_H
+#define SHOAL_SYNC_STATE_H
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "core/registry/registry.h"
+#include "core/sync/oplog.h"
+#include "core/sync/sync.h"
+#include "core/wire/sync_msg.h"
+
+enum sync_limits {
+	SYNC_BACKOFF_MIN_MS = 200,
+	SYNC_BACKOFF_MAX_MS = 2000,
+	SYNC_GREETING_MS = 5000,    /* from connected to HELLO */
+	SYNC_PING_MS = 1000,        /* +-25 % */
+	SYNC_LOST_MS = 5000,        /* of silence */
+	SYNC_JOIN_MS = 5000,
+	SYNC_FOREIGN_WAIT_MS = 1000,
+	SYNC_ACK_EVERY_MS = 50,
+	SYNC_BATCH_OPS = 256,
+	SYNC_UNACKED_MAX = 1 << 20, /* bytes of ops under way on one link */
+	SYNC_QUEUED_MAX = 1 << 19,  /* bytes that the kernel has not taken: then snapshots and presence wait */
+	SYNC_READ_BYTES = 1 << 18,  /* one read of the stored log */
+	SYNC_SNAP_FRAME = 1 << 17,
+	SYNC_SNAP_TICK_MS = 20,
+	SYNC_SNAP_TICK_BYTES = 640 << 10, /* with the above: 32 MiB/s */
+	SYNC_DIGEST_MS = 60000,
+	SYNC_CUT_MS = 60000,
+	SYNC_KEEP_LOG_MS = 4000000, /* over an hour: request ids are found again in the log at a restart */
+	SYNC_FETCHES = 8,           /* contents asked for at once */
+	SYNC_FETCH_MS = 5000,       /* for one chunk */
+	SYNC_SERVING_MAX = 64,      /* chunks that one link may have us read at once */
+	SYNC_CLOCK_WARN_MS = 5000,
+	SYNC_CLOCK_MAX_MS = 60000,
+};
+
+enum link_state { LINK_DIALLING, LINK_GREETING, LINK_UP };
+enum ship_state {
+	SHIP_IDLE,     /* no HELLO yet */
+	SHIP_STORE,    /* behind: the next read of the stored log is to be asked for */
+	SHIP_READING,  /* it was asked for */
+	SHIP_TAIL,     /* keeps up: from the oplog */
+	SHIP_TURN,     /* needs a snapshot, another link is being sent one */
+	SHIP_CUT,      /* the cut is made, parts of it are not durable yet */
+	SHIP_SNAPSHOT, /* on its way */
+};
+
+struct sent_op {
+	struct dot dot;
+	size_t bytes;
+	STAILQ_ENTRY(sent_op) next;
+};
+
+/* The outgoing side of a dialled link. */
+struct ship {
+	enum ship_state state;
+	struct vvec sent;        /* what the peer has, or will have when it reads what is under way */
+	uint64_t store_pos;      /* read so far */
+	uint64_t tail_next;      /* index in the oplog */
+	uint64_t tail_at_read;   /* the oplog's end when the last read was asked for */
+	STAILQ_HEAD(, sent_op) unacked;
+	size_t unacked_bytes;
+	struct registry_cut *cut;
+	size_t cut_next;
+	uint32_t serial;
+	struct sha256 cut_hash;
+	uint64_t snap_at;        /* the next portion */
+};
+
+/* The incoming side of an accepted link: a snapshot that is not whole yet. */
+struct staging {
+	uint32_t serial;
+	struct registry_cut cut; /* rows grow; .vector and .hlc from its beginning */
+	size_t cap;
+	uint64_t announced;
+	struct sha256 hash;
+};
+
+struct link {
+	struct sync *sync;
+	struct peer *peer;       /* NULL: accepted, has not said HELLO */
+	conn_id conn;
+	bool dialled;
+	bool doomed;
+	enum link_state state;
+	struct frame_reader reader;
+	uint64_t since;          /* of the state */
+	uint64_t heard_at, ping_at, digest_at;
+	struct vvec told;        /* accepted: what we told to be durable here; dialled: what we were told */
+	uint64_t ack_at;         /* accepted: an ACK is due then; ENV_NEVER: nothing to tell */
+	uint64_t acked_at;       /* accepted: the last one */
+	uint16_t batch_from;     /* accepted: the peer's id, also when the link is doomed already */
+	struct ship ship;        /* dialled */
+	struct staging *staging; /* accepted */
+	unsigned serving;
+	LIST_ENTRY(link) next;
+	UT_hash_handle hh;       /* by conn */
+};
+
+struct peer {
+	uint16_t id;
+	struct address addr;
+	struct link *out, *in;   /* what we dialled, what it dialled; NULL: none */
+	uint64_t dial_at;
+	uint32_t backoff_ms;
+	struct vvec acked;       /* durable there, as far as it told */
+	uint64_t heard_at;       /* 0: never */
+	int64_t clock_offset_ms;
+	bool clock_known, refused;
+	char version[32];
+	char reason[160];
+	LIST_ENTRY(peer) next;
+};
+
+/* A content op that was asked for. */
+enum ask_kind { ASK_LOG, ASK_CUT, ASK_SERVE, ASK_FETCH };
+struct ask {
+	uint64_t cookie;
+	enum ask_kind kind;
+	conn_id conn;
+	struct id32 content;
+	uint32_t chunk;
+	UT_hash_handle hh;
+};
+
+enum fetch_state { FETCH_WAITING, FETCH_CHECKING, FETCH_ASKING, FETCH_STORING };
+struct fetch {
+	struct id32 content;
+	struct id32 file_hash;
+	uint64_t size;
+	enum fetch_state state;
+	uint32_t chunk;          /* asked for, or the next */
+	uint64_t at;             /* WAITING: try then; ASKING: give up then */
+	unsigned tries;          /* since something arrived */
+	uint16_t asked;          /* the last peer that was asked */
+	UT_hash_handle hh;
+};
+
+struct sync {
+	struct sync_config config;
+	struct env *env;
+	LIST_HEAD(, peer) peers;
+	LIST_HEAD(, link) links;
+	struct link *by_conn;
+	uint64_t now;            /* of the event or tick under way */
+	bool started;
+	unsigned batch_ops;      /* received in the batch that is open in commit; 0: none is */
+	struct link *snapshot_to; /* one snapshot at a time */
+	uint32_t last_serial;
+	/* JOINING */
+	bool joining, join_must;
+	uint64_t join_since;
+	bool join_has_target;
+	struct vvec join_target;
+	/* content ops */
+	struct ask *asks;
+	uint64_t last_ask;
+	struct fetch *fetches;
+	unsigned fetching;
+	uint64_t fetch_at;
+	/* presence to be sent at the end of the step */
+	struct buf lease_rows, peer_rows;
+	uint16_t lease_count, peer_count;
+	uint64_t refresh_at;
+	/* log cut: what was durable a while ago */
+	uint64_t cut_at;
+	struct {
+		uint64_t at;
+		struct vvec vector;
+	} kept[2];               /* [0] is older than SYNC_KEEP_LOG_MS once [1] is half of that */
+	bool cutting;
+	struct buf scratch;
+	struct sync_counters counters;
+};
+
+/* sync.c */
+struct peer *sync_peer_by_id(struct sync *s, uint16_t id);
+void sync_note_vector(struct sync *s, struct peer *p, const struct vvec *v); /* p has these */
+void sync_check_joined(struct sync *s);
+uint32_t sync_jitter(struct sync *s, uint32_t ms); /* ms +-25 % */
+bool vvec_from_wire(struct vvec *v, struct slice entries); /* raises v; false: no memory, or too many */
+void vvec_to_wire(struct buf *b, const struct vvec *v);
+/* Asks the store; false: no memory. `op` is taken in any case. */
+bool sync_ask(struct sync *s, const struct ask *what, struct content_op *op);
+
+/* link.c */
+void link_dial(struct sync *s, struct peer *p);
+void link_accept(struct sync *s, const struct env_event *ev);
+void link_on_connected(struct link *l, const struct env_event *ev);
+void link_on_bytes(struct link *l, struct slice in);
+void link_on_closed(struct link *l, const char *why);
+void link_doom(struct link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void link_free(struct link *l);
+uint64_t link_tick(struct link *l);
+/* Sends what is in b (whole frames) and empties it; false: the link is doomed now. */
+bool link_send(struct link *l, struct buf *b);
+bool link_crowded(const struct link *l);
+/* The link to talk to a peer on, presence and content: what we dialled, else what it dialled. NULL: none is up. */
+struct link *peer_link(const struct peer *p);
+
+/* ship.c */
+void ship_begin(struct link *l, const struct vvec *peer_has);
+void ship_fini(struct link *l);
+void ship_pump(struct link *l);
+void ship_on_ack(struct link *l, const struct vvec *changed);
+void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum shoal_err rc);
+uint64_t ship_deadline(const struct link *l);
+uint64_t ship_cut_log(struct sync *s);
+void ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc);
+bool ship_needs_snapshot(const struct link *l);
+
+/* receive.c: SHOAL_OK or why the link must go */
+enum shoal_err receive_op(struct link *l, struct slice record, struct error *e);
+void receive_end(struct link *l);     /* the ops of one read are a batch; no-op without one */
+enum shoal_err receive_ack(struct link *l, struct slice vector, struct error *e);
+void receive_note_has(struct link *l, const struct vvec *has); /* the peer has shown that it has these */
+void receive_durable(struct link *l); /* more is durable: an ACK will be due */
+void receive_send_ack(struct link *l);
+
+/* snapshot.c */
+void snapshot_begin(struct link *l); /* wants to send one */
+void snapshot_pump(struct link *l);
+void snapshot_stop(struct link *l);
+enum shoal_err snapshot_on_begin(struct link *l, struct slice body, struct error *e);
+enum shoal_err snapshot_on_rows(struct link *l, struct slice body, struct error *e);
+enum shoal_err snapshot_on_end(struct link *l, struct slice body, struct error *e);
+void staging_free(struct staging *st);
+
+/* presence.c */
+enum shoal_err presence_on_lease(struct link *l, struct slice body);
+enum shoal_err presence_on_peer(struct link *l, struct slice body);
+void presence_flush(struct sync *s);
+
+/* fetch.c */
+void fetch_want(struct sync *s, const struct file_row *file);
+void fetch_all(struct sync *s); /* at start: what is not held */
+void fetch_link_up(struct sync *s);
+enum shoal_err fetch_on_want(struct link *l, struct slice body, struct error *e);
+enum shoal_err fetch_on_data(struct link *l, struct slice body, struct error *e);
+void fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *op, enum shoal_err rc);
+uint64_t fetch_tick(struct sync *s);
+void fetch_fini(struct sync *s);
+
+/* digest.c */
+void digest_send(struct link *l);
+enum shoal_err digest_on(struct link *l, struct slice body, struct error *e);
+#endif
