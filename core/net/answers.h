@@ -16,7 +16,7 @@ typedef void answers_fn(void *arg, const struct env_event *ev); /* on the loop t
 
 /* NULL: no memory. `workers` may be NULL: answers_work() then refuses. */
 struct answers *answers_new(struct loop *loop, struct workers *workers, answers_fn *fn, void *arg);
-/* Nothing may be under way any more. content_free: for what nobody has received; may be NULL if nothing is ever read. */
+/* Nothing may be under way any more. content_free: for what nobody has received; NULL if nothing is ever read. */
 void answers_free(struct answers *a, void (*content_free)(struct content_op *op)); /* NULL is fine */
 
 /* As env->work: takes over what the job holds if SHOAL_OK. Content is verified by the store, not here: EUSAGE. */

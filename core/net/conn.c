@@ -4,7 +4,6 @@
  * in conn_send() or conn_close() is told in the next turn of the loop. */
 #include "core/net/conn.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 

@@ -1,8 +1,6 @@
 /* core/net/loop.c */
 #include "core/net/loop.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/time.h>

@@ -7,7 +7,6 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 
 #include "core/base/mem.h"
 

@@ -316,7 +316,8 @@ static void garbage_fails_the_handshake(void)
 
 		pair_open(&p, "shoal-sync/1");
 		check_random_bytes(junk, sizeof(junk));
-		junk[0] = (uint8_t)('A' + i % 26); /* not the length of something that might still come */
+		junk[0] = (uint8_t)('A' + i % 26); /* these two: not the head of a record that might still come */
+		junk[1] = 'x';
 		if (i % 2 == 0)
 			memcpy(junk, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9); /* the head of a ClientHello */
 		CHECK_INT(write(stream_fd(p.client), junk, sizeof(junk)), ==, sizeof(junk));
