@@ -357,13 +357,14 @@ static void time_over(struct link *l, struct link_call *call)
 {
 	char text[ERROR_TEXT_MAX];
 
-	if (call->busy_until_ms != 0) /* what the tracker said */
-		end_call(l, call, SHOAL_EBUSY, call->result.message[0] != '\0' ? call->result.message : "the tracker is busy");
-	else if (l->state != LINK_READY)
+	if (call->busy_until_ms != 0) {
+		snprintf(text, sizeof(text), "%s", call->result.message); /* what the tracker said */
+		end_call(l, call, SHOAL_EBUSY, text[0] != '\0' ? text : "the tracker is busy");
+	} else if (l->state != LINK_READY) {
 		end_call(l, call, SHOAL_EOFFLINE, offline_text(l, text));
-	else if (call->state == LCALL_QUEUED && link_session_pending(l))
+	} else if (call->state == LCALL_QUEUED && link_session_pending(l)) {
 		end_call(l, call, SHOAL_EAUTH, "not logged in again yet");
-	else {
+	} else {
 		snprintf(text, sizeof(text), "tracker %u did not answer '%s' in time", link_tracker_id(l),
 		         verb_word(call->verb));
 		end_call(l, call, SHOAL_ETIMEOUT, text);
