@@ -7,7 +7,9 @@
  *   upload-hidden       (to the sharer)              shared in a group that he had left
  *   owner-now           (to the new owner)           the group's ownership came to him by a merge
  *   session-superseded  (to the user)                two logins of one device, the older has ended
- *   name-lost           (to the user, or the group's owner, or the uploader) the plain name belongs to an earlier claim */
+ *   name-lost-user, name-lost-group, name-lost-file  (to the user, the group's owner, the uploader) the plain name
+ *                       belongs to an earlier claim
+ * owner-now and share-removed are also written by the very command (leave_group, stop_share) that causes them. */
 #ifndef SHOAL_REGISTRY_NOTICE_H
 #define SHOAL_REGISTRY_NOTICE_H
 #include "core/base/name.h"
@@ -19,6 +21,12 @@
  * (begun by the caller with OP_NOTICE), which is to be applied in the same transaction and undo. At most what fits into
  * a record: call again while it is true. false: there were none, the op is empty. */
 bool registry_take_notices(struct registry *reg, struct op *op);
+
+/* For the managers: who loses something by the very command is told in its own record. heir: uid leaves; NULL successor:
+ * the next in line. Nothing is appended when nobody is concerned. */
+void notice_put_heir(const struct registry *reg, struct op *op, const struct id16 *gid, const struct id16 *uid,
+                     const struct id16 *successor);
+void notice_put_share_removed(const struct registry *reg, struct op *op, const struct share_row *share);
 
 /* Unseen notices for a user, oldest first. free() the array. */
 enum shoal_err notice_list(const struct registry *reg, const struct id16 *uid, const struct notice_row ***out, size_t *n);

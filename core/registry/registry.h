@@ -137,13 +137,23 @@ enum registry_index {      /* key -> rows */
 	INDEX_COUNT
 };
 struct registry_iter {
-	const void *next;
+	const void *next; /* private */
+	bool by_index;
 };
 /* The rows of an index in no particular order; b may be NULL. No change may come between the calls. */
 struct registry_iter registry_by(const struct registry *reg, enum registry_index index, const void *a, size_t a_len,
                                  const void *b, size_t b_len);
 struct registry_iter registry_all(const struct registry *reg, enum table table);
 const void *registry_next(struct registry_iter *it); /* a struct user_row, ...; NULL at the end */
+
+/* What the memberships of a group amount to; kept until one of them changes. Who owns it: group_owner(). */
+struct group_summary {
+	bool valid; /* private */
+	uint32_t members, asked;
+	struct id16 first;    /* the member with the earliest accept; meaningless without members */
+	struct stamp first_at;
+};
+struct group_summary registry_group_summary(const struct registry *reg, const struct id16 *gid);
 
 /* Forgets request ids older than an hour; cheap, call it now and then. */
 void registry_expire(struct registry *reg, uint64_t wall_ms);

@@ -48,7 +48,7 @@
 	X(SESS, CLOSE, 5, MIN, 43, 43)         /* stamp, uid, u8 enum close_reason */         \
 	X(ROLE, ROLE, 1, MAX, 27, 27)          /* stamp, u8 role */                           \
 	X(CONTENT, SIZE, 1, FIXED, 8, 8)                                                      \
-	X(CONTENT, PIECE_SIZE, 2, FIXED, 4, 4)                                                \
+	X(CONTENT, PIECE_LEN, 2, FIXED, 4, 4)                                                \
 	X(NOTICE, KIND, 1, FIXED, 1, 32)       /* word */                                     \
 	X(NOTICE, WHOM, 2, FIXED, 16, 16)      /* uid */                                      \
 	X(NOTICE, GROUP, 3, FIXED, 0, 300)     /* name of the group, may be empty */          \

@@ -30,6 +30,8 @@ uint64_t vvec_ahead(const struct vvec *v, const struct vvec *other);
 
 /* The larger of what is there and `seq`. SHOAL_EBUSY: no memory, nothing changed. */
 enum shoal_err vvec_raise(struct vvec *v, uint64_t log, uint64_t seq);
+/* Room for that many logs more: raising them cannot fail then. */
+enum shoal_err vvec_reserve(struct vvec *v, size_t more);
 /* Sets an entry back, for undo: never fails, never makes an entry; seq 0 removes it. */
 void vvec_lower(struct vvec *v, uint64_t log, uint64_t seq);
 /* The larger of both in every log. SHOAL_EBUSY: nothing changed. */

@@ -1,0 +1,146 @@
+/* core/registry/registry_internal.h - how the registry keeps its rows; for core/registry/registry*.c and notice.c only.
+ *
+ * An entry is the place of one key. It stays while a step of an unfinished change names it, even if its row is gone, so
+ * that undoing needs no memory. Hubs are the secondary indexes: each a list of entries with one property in common (all
+ * memberships of a group, all claims on a name). A hub lives as long as the registry: there is one per user, group, file,
+ * name and device that was ever seen, and the rows of users, groups and files are never dropped either. */
+#ifndef SHOAL_REGISTRY_REGISTRY_INTERNAL_H
+#define SHOAL_REGISTRY_REGISTRY_INTERNAL_H
+#include "core/base/mem.h"
+#include "core/registry/registry.h"
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size) try_alloc(size)
+#define uthash_free(p, size) free(p)
+#include <uthash.h>
+
+enum { INDEX_CLOSED = INDEX_COUNT }; /* closed rows whose dot is not covered yet */
+#define INDEXES_OF_A_ROW 3
+#define HUB_KEY_MAX (1 + 16 + 240)
+
+struct hub {
+	UT_hash_handle hh;
+	struct link *first;
+	struct group_summary summary; /* INDEX_GROUP_MEMS */
+	uint16_t key_len;
+	uint8_t key[];
+};
+
+struct link {
+	struct link *prev, *next;
+	struct hub *hub; /* NULL: not in one */
+	struct entry *entry;
+};
+
+struct entry {
+	UT_hash_handle hh;
+	struct row *row; /* NULL: there is none now */
+	uint64_t hash;   /* what it adds to the digest; 0 if closed */
+	uint32_t pending; /* steps that name it */
+	uint32_t mark;   /* the snapshot that has it */
+	uint16_t table;
+	uint8_t nlinks;
+	bool held;       /* content: survives a change of the row */
+	struct link *links;
+	uint8_t *key;
+	max_align_t view[]; /* struct user_row, ...; then the links, then the key */
+};
+
+enum step_kind { STEP_ROW, STEP_VECTOR, STEP_REQUEST };
+
+/* What one change did to one thing, and how that was before. */
+struct step {
+	enum step_kind kind;
+	bool dropped; /* ROW: closed and covered, so it is not kept */
+	union {
+		struct {
+			struct entry *entry;
+			struct row *before, *after;
+		} row;
+		struct dot vector; /* seq: before */
+		struct id16 request;
+	};
+	uint64_t seq_after; /* VECTOR */
+};
+
+struct undo {
+	struct undo *next, *prev; /* newer, older */
+	uint64_t number;
+	struct step *steps;
+	size_t n, cap;
+};
+
+struct request {
+	UT_hash_handle hh;
+	struct id16 id;
+	struct stamp stamp;
+	uint64_t seen_ms;
+};
+
+struct registry {
+	uint16_t tracker;
+	uint64_t log;
+	uint64_t hlc;
+	struct entry *tables[TABLE_END]; /* 0: rows of tables unknown here, by table and key */
+	struct digest digests[TABLE_END];
+	struct hub *hubs;
+	struct request *requests; /* in the order they came */
+	struct vvec vector, durable_vector;
+	struct undo *oldest, *newest;
+	uint64_t made, durable;
+	size_t pending;
+	uint32_t mark;
+	struct buf found; /* notices not taken yet: wire rows */
+};
+
+/* -- registry_index.c */
+struct entry *entry_find(const struct registry *reg, uint16_t table, struct slice key);
+/* Finds or makes it (without a row); NULL: no memory. */
+struct entry *entry_get(struct registry *reg, uint16_t table, struct slice key);
+/* Makes the hubs that the row will need: false: no memory. */
+bool entry_prepare(struct registry *reg, struct entry *e, const struct row *row);
+/* Puts the row (prepared, or one that was there before; NULL: none) in place: indexes, digest, view. Takes over the
+ * reference and returns the row that was there with its reference. Cannot fail. */
+struct row *entry_set(struct registry *reg, struct entry *e, struct row *row);
+/* Removes it if it has neither row nor step. */
+void entry_release(struct registry *reg, struct entry *e);
+const void *entry_view(const struct entry *e);
+struct hub *hub_find(const struct registry *reg, unsigned index, const void *a, size_t a_len, const void *b, size_t b_len);
+void registry_free_rows(struct registry *reg);
+
+/* -- registry_undo.c */
+/* The undo to add to: *u, or a new one that is entered as the newest. NULL: no memory. */
+struct undo *undo_get(struct registry *reg, struct undo **u);
+/* Room for n steps more: false: no memory. */
+bool undo_reserve(struct undo *u, size_t n);
+void undo_row(struct undo *u, struct entry *e, struct row *before, struct row *after);
+/* Takes the newest steps back, down to `n`. */
+void undo_back_to(struct registry *reg, struct undo *u, size_t n);
+/* After a failure: an undo without steps that this call made is gone again. */
+void undo_discard_if_empty(struct registry *reg, struct undo **u, bool was_new);
+
+/* -- requests, registry_request.c */
+/* SHOAL_OK; added says whether it was new. */
+enum shoal_err request_add(struct registry *reg, const struct id16 *id, const struct stamp *stamp, uint64_t now_ms,
+                           bool *added);
+void request_remove(struct registry *reg, const struct id16 *id);
+void registry_free_requests(struct registry *reg);
+
+/* -- notice_watch.c: told about every merge of rows from others; what they find goes to reg->found, whose failure is
+ * sticky. */
+/* incoming was merged: before (NULL: none) is how it was; ignored: rule (a) kept it out. */
+void notice_merged(struct registry *reg, const struct record *rec, const struct row *before, const struct row *incoming,
+                   bool ignored);
+/* A row of ours that a snapshot says is closed. */
+void notice_dropped(struct registry *reg, const struct row *before, const struct vvec *sender, const struct stamp *at);
+/* The record is going to be merged, and has been: who owned the groups it touches, and who does now. */
+struct owners {
+	struct owner_before {
+		struct id16 gid, uid;
+		bool had;
+	} *list;
+	size_t n;
+};
+enum shoal_err notice_owners_before(const struct registry *reg, const struct record *rec, struct owners *out);
+void notice_record_done(struct registry *reg, const struct record *rec, const struct owners *before);
+#endif
