@@ -28,6 +28,7 @@
 #define REQ_CHANGE_PASSWORD_FIELDS(F) F(secret, old) F(secret, fresh)
 #define REQ_GROUP_FIELDS(F) F(str, group)
 #define REQ_GROUP_USER_FIELDS(F) F(str, group) F(str, user) F(str, text) /* text: reason, role, note; may be empty */
+/* filter: empty: all; "mine": those where one is a member or has asked; with * ? or [: a pattern; else a part of the name. */
 #define REQ_FILTER_FIELDS(F) F(str, filter)
 #define REQ_LIST_FILES_FIELDS(F) F(str, group) F(u8, all)
 #define REQ_UPLOAD_CHECK_FIELDS(F) F(str, group) F(str, name) F(u64, size)
@@ -41,6 +42,10 @@
 #define REQ_ANNOUNCE_FIELDS(F) F(id16, gid) F(id16, fid) F(u32, pieces) F(u8, stopped)
 /* peer: the identity that could not be reached. */
 #define REQ_UNREACHABLE_FIELDS(F) F(id16, fid) F(id32, peer)
+/* What this device shares now, as its shares.db has it: how many, and the sum (modulo 2^64) over them of the first 8
+ * bytes, read big endian, of SHA-256(gid || fid) (the 32 raw bytes one after the other). The tracker compares it with the
+ * open shares of the session's user and device in groups where the user is a member. Both 0 where nothing is shared; not
+ * logged in: not looked at. */
 #define REQ_HEARTBEAT_FIELDS(F) F(u32, shares) F(u64, shares_digest)
 /* stamps as in HELLO; count 0: all trackers. */
 #define REQ_WAIT_SYNCED_FIELDS(F) F(blob, stamps) F(u16, count) F(u32, timeout_ms)

@@ -1,0 +1,31 @@
+/* tracker/options.h - the command line of shoal-tracker. Start-up only. */
+#ifndef SHOAL_TRACKER_OPTIONS_H
+#define SHOAL_TRACKER_OPTIONS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/base/log.h"
+
+struct options {
+	bool help, version;   /* nothing else is set then */
+	const char *info_path; /* points into argv */
+	uint16_t id;
+	char *data;           /* malloc'ed, as the next two */
+	char *cluster_key;
+	char *log_file;
+	unsigned scrypt_ln;
+	unsigned ticket_life_s;
+	unsigned sessions;    /* of a user at once */
+	unsigned login_rate, create_rate; /* a minute and address; 0: no limit */
+	unsigned strangers;   /* connections of one address that are not logged in */
+	bool plaintext;
+	enum log_level console, file;
+};
+
+/* Fills *out; a mistake is SHOAL_EUSAGE with a sentence that names the argument. Caller: options_free(), also then. */
+enum shoal_err options_parse(int argc, char **argv, struct options *out, struct error *e);
+void options_free(struct options *o);
+
+extern const char options_help[]; /* what --help prints */
+#endif

@@ -1,0 +1,377 @@
+/* tracker/server.c
+ *
+ * Threads: the loop (this one: connections, registry, everything that decides), the store thread, the pool. What is
+ * opened is closed in the reverse order; whatever posts to the loop ends before it. */
+#include "tracker/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/crypto.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/workers.h"
+#include "core/net/loop.h"
+#include "core/net/net_env.h"
+#include "core/net/tls.h"
+#include "tracker/cluster_key.h"
+#include "tracker/load.h"
+#include "tracker/store_sqlite.h"
+#include "tracker/store_thread.h"
+#include "tracker/tracker.h"
+
+enum { CONSOLE_LINE_MAX = 256, WORK_QUEUE = 64 };
+
+struct server {
+	const struct options *options;
+	struct tracker_info info;
+	struct cluster_keys keys;
+	struct log *log;
+	int lock_fd;
+	EVP_PKEY *ticket_key;
+	struct tls_identity *identity;
+	struct loop *loop;
+	struct workers *workers;
+	struct net_env *env;
+	struct loaded loaded;
+	struct store_thread *store;
+	struct tracker *tracker;
+	struct loop_watch *console;
+	char line[CONSOLE_LINE_MAX];
+	size_t line_len;
+	bool stopping;
+};
+
+/* -- glue */
+static void on_committed(void *owner, uint64_t cookie, enum shoal_err result)
+{
+	struct server *s = owner;
+	net_env_post_committed(s->env, cookie, result);
+}
+
+static void on_content(void *owner, uint64_t cookie, enum shoal_err result, struct content_op *op)
+{
+	struct server *s = owner;
+	net_env_post_content(s->env, cookie, result, op);
+}
+
+static void on_lost(void *owner, const char *why)
+{
+	struct server *s = owner;
+	log_line(s->log, LOG_ERROR, "store", "%s; stopping: the next start reads what is there", why);
+	_exit(EXIT_DATA);
+}
+
+static void to_store(void *owner, struct store_txn *txn, uint64_t cookie)
+{
+	struct server *s = owner;
+	store_thread_commit(s->store, txn, cookie);
+}
+
+static void content_to_store(void *owner, struct content_op *op, uint64_t cookie)
+{
+	struct server *s = owner;
+	store_thread_content(s->store, op, cookie);
+}
+
+static void on_established(void *owner, conn_id conn)
+{
+	struct server *s = owner;
+	net_env_mark_established(s->env, conn);
+}
+
+/* -- stopping, reloading */
+static void on_drained(void *arg)
+{
+	struct server *s = arg;
+	loop_stop(s->loop);
+}
+
+static void stop(struct server *s, const char *why)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	log_line(s->log, LOG_INFO, "tracker", "stopping: %s", why);
+	tracker_leave(s->tracker);
+	net_env_drain(s->env, on_drained, s);
+}
+
+static void reload(struct server *s)
+{
+	struct tracker_info fresh;
+	struct error e;
+
+	if (log_reopen(s->log, &e) != SHOAL_OK)
+		log_line(s->log, LOG_ERROR, "tracker", "%s", e.message);
+	if (tracker_info_read(s->options->info_path, &fresh, &e) != SHOAL_OK) {
+		log_line(s->log, LOG_ERROR, "tracker", "%s; the old list stays", e.message);
+		return;
+	}
+	tracker_set_peers(s->tracker, fresh.trackers, fresh.n);
+	tracker_info_free(&s->info);
+	s->info = fresh;
+	log_line(s->log, LOG_INFO, "tracker", "read '%s' again: %zu trackers", s->options->info_path, fresh.n);
+	net_env_wake(s->env);
+}
+
+static uint64_t on_step(void *owner, const struct env_event *ev)
+{
+	struct server *s = owner;
+	if (s->stopping) {
+		if (ev->type == ENV_CONTENT)
+			content_op_free(ev->content);
+		return ENV_NEVER;
+	}
+	if (ev->type == ENV_SIGNAL) {
+		if (ev->cookie == SIGHUP)
+			reload(s);
+		else
+			stop(s, ev->cookie == SIGTERM ? "SIGTERM" : "SIGINT");
+		if (s->stopping)
+			return ENV_NEVER;
+	}
+	return tracker_step(s->tracker, ev);
+}
+
+/* -- console */
+static void run_line(struct server *s)
+{
+	struct buf out = { 0 };
+	s->line[s->line_len] = '\0';
+	s->line_len = 0;
+	char *line = s->line + strspn(s->line, " \t");
+	for (size_t n = strlen(line); n != 0 && strchr(" \t\r", line[n - 1]) != NULL; n--)
+		line[n - 1] = '\0';
+	if (!tracker_console(s->tracker, line, &out))
+		stop(s, "quit");
+	if (!out.failed && out.len != 0) {
+		fwrite(out.data, 1, out.len, stdout);
+		fflush(stdout);
+	}
+	buf_free(&out);
+	if (!s->stopping)
+		net_env_wake(s->env);
+}
+
+/* The end of input is no reason to stop: a service has none. */
+static void on_console(void *arg, unsigned ready)
+{
+	struct server *s = arg;
+	char input[CONSOLE_LINE_MAX];
+	ssize_t n = read(STDIN_FILENO, input, sizeof(input));
+
+	(void)ready;
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		loop_watch_free(s->console);
+		s->console = NULL;
+		return;
+	}
+	for (ssize_t i = 0; i < n && !s->stopping; i++) {
+		if (input[i] == '\n')
+			run_line(s);
+		else if (s->line_len < sizeof(s->line) - 1)
+			s->line[s->line_len++] = input[i];
+	}
+}
+
+static void watch_console(struct server *s)
+{
+	s->console = loop_watch_new(s->loop, STDIN_FILENO, on_console, s);
+	if (s->console != NULL && !loop_watch_set(s->console, true, false)) { /* a file or /dev/null */
+		loop_watch_free(s->console);
+		s->console = NULL;
+	}
+}
+
+/* -- opening */
+static enum shoal_err lock_data(struct server *s, struct error *e)
+{
+	const char *data = s->options->data;
+	char *path = str_printf("%s/lock", data), pid[32];
+	enum shoal_err rc = fs_mkdirs(data, 0700, e);
+
+	if (rc == SHOAL_OK && (s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)) < 0)
+		rc = error_errno(e, "cannot open '%s'", path);
+	if (rc == SHOAL_OK && flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		ssize_t n = read(s->lock_fd, pid, sizeof(pid) - 1);
+		pid[n > 0 ? n : 0] = '\0';
+		rc = error_set(e, SHOAL_EBUSY, "the data folder '%s' is in use by another shoal-tracker, pid %ld", data,
+		               strtol(pid, NULL, 10));
+	} else if (rc == SHOAL_OK) {
+		int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+		if (ftruncate(s->lock_fd, 0) != 0 || !fs_write_all(s->lock_fd, pid, (size_t)n))
+			rc = error_errno(e, "cannot write '%s'", path);
+	}
+	free(path);
+	return rc;
+}
+
+static enum shoal_err read_info(struct server *s, struct error *e)
+{
+	const struct options *o = s->options;
+	enum shoal_err rc = tracker_info_read(o->info_path, &s->info, e);
+	if (rc == SHOAL_OK && tracker_info_find(&s->info, o->id) == NULL)
+		rc = error_set(e, SHOAL_EUSAGE, "%s: there is no line for the id %u", o->info_path, o->id);
+	return rc;
+}
+
+static enum shoal_err open_keys(struct server *s, struct error *e)
+{
+	bool made;
+	enum shoal_err rc = cluster_key_load(s->options->cluster_key, &s->keys, &made, e);
+	if (rc != SHOAL_OK)
+		return rc;
+	if (made)
+		log_line(s->log, LOG_INFO, "tracker", "made the cluster key '%s': copy it to the hosts of the other trackers",
+		         s->options->cluster_key);
+	s->ticket_key = key_from_seed(s->keys.ticket_seed);
+	s->identity = tls_identity_new(s->keys.identity_seed, e);
+	if (s->ticket_key == NULL || s->identity == NULL)
+		return error_set(e, SHOAL_EINTERNAL, "cannot make the keys of the cluster");
+	if (s->info.pinned && !id32_eq(&s->info.cluster, &s->identity->id))
+		return error_set(e, SHOAL_EUSAGE, "%s: its 'cluster' line names another identity than the key '%s' gives",
+		                 s->options->info_path, s->options->cluster_key);
+	return SHOAL_OK;
+}
+
+static enum shoal_err open_env(struct server *s, struct error *e)
+{
+	static const char *const alpns[] = { ALPN_CLIENT, ALPN_SYNC };
+	s->loop = loop_new(e);
+	if (s->loop == NULL)
+		return e->code;
+	s->workers = workers_new(workers_default_count(), WORK_QUEUE);
+	struct net_env_config config = {
+		.loop = s->loop, .identity = s->identity, .accept_alpns = alpns, .n_accept_alpns = COUNT_OF(alpns),
+		.log = s->log, .workers = s->workers, .step = on_step, .owner = s, .commit = to_store,
+		.content = content_to_store, .content_free = content_op_free, .max_per_address = s->options->strangers,
+	};
+	s->env = net_env_new(&config, e);
+	return s->env != NULL ? SHOAL_OK : e->code;
+}
+
+static enum shoal_err open_tracker(struct server *s, struct error *e)
+{
+	const struct options *o = s->options;
+	struct tracker_config config = {
+		.env = net_env_env(s->env), .registry = s->loaded.registry, .self = o->id, .trackers = s->info.trackers,
+		.n_trackers = s->info.n, .cluster = s->identity->id, .ticket_key = s->ticket_key, .version = SHOAL_VERSION,
+		.joining = s->loaded.set_aside, .plaintext = o->plaintext, .scrypt_ln = o->scrypt_ln,
+		.ticket_life_s = o->ticket_life_s, .sessions = o->sessions, .login_rate = o->login_rate,
+		.create_rate = o->create_rate, .established = on_established, .owner = s,
+	};
+	memcpy(config.token_key, s->keys.token_key, sizeof(config.token_key));
+	s->tracker = tracker_new(&config);
+	if (s->tracker == NULL)
+		return error_set(e, SHOAL_EBUSY, "out of memory");
+	for (size_t i = 0; i < s->loaded.floor.n; i++)
+		if (tracker_load_floor(s->tracker, s->loaded.floor.entries[i].log, s->loaded.floor.entries[i].seq) != SHOAL_OK)
+			return error_set(e, SHOAL_EBUSY, "out of memory");
+	struct store_thread_config store = {
+		.ops = &store_sqlite_ops, .store = s->loaded.store, .idle = store_sqlite_idle, .committed = on_committed,
+		.content = on_content, .lost = on_lost, .owner = s, .log = s->log,
+	};
+	s->store = store_thread_new(&store);
+	s->loaded.store = NULL; /* the thread closes it */
+	return SHOAL_OK;
+}
+
+static int fail(struct server *s, int code, const struct error *e)
+{
+	if (s->log != NULL)
+		log_line(s->log, LOG_ERROR, "tracker", "%s", e->message);
+	else
+		fprintf(stderr, "shoal-tracker: %s\n", e->message);
+	return code;
+}
+
+static enum shoal_err open_store(struct server *s, struct error *e)
+{
+	char *path = str_printf("%s/tracker.db", s->options->data);
+	uint64_t log_id;
+	do
+		log_id = random_u64();
+	while (log_id == 0);
+	enum shoal_err rc = load_store(path, s->options->id, log_id, clock_wall_ms(), s->log, &s->loaded, e);
+	free(path);
+	return rc;
+}
+
+/* 0, or the exit code; what went wrong has been said. */
+static int open_all(struct server *s)
+{
+	struct error e = { 0 };
+	char text[ADDRESS_MAX], hex[HEX32_SIZE];
+	struct address bound;
+
+	if (read_info(s, &e) != SHOAL_OK)
+		return fail(s, error_exit_code(SHOAL_EUSAGE), &e);
+	if (lock_data(s, &e) != SHOAL_OK)
+		return fail(s, EXIT_DATA, &e);
+	s->log = log_open(s->options->log_file, s->options->console, s->options->file, &e);
+	if (s->log == NULL)
+		return fail(s, EXIT_DATA, &e);
+	if (open_keys(s, &e) != SHOAL_OK)
+		return fail(s, e.code == SHOAL_EUSAGE ? error_exit_code(e.code) : EXIT_DATA, &e);
+	if (open_env(s, &e) != SHOAL_OK)
+		return fail(s, error_exit_code(SHOAL_EINTERNAL), &e);
+	if (open_store(s, &e) != SHOAL_OK)
+		return fail(s, EXIT_DATA, &e);
+	if (open_tracker(s, &e) != SHOAL_OK)
+		return fail(s, error_exit_code(SHOAL_EINTERNAL), &e);
+	if (net_env_listen(s->env, &tracker_info_find(&s->info, s->options->id)->addr, &bound, &e) != SHOAL_OK)
+		return fail(s, EXIT_LISTEN, &e);
+	hex_encode(s->identity->id.b, sizeof(s->identity->id.b), hex);
+	printf("tracker %u listens on %s, identity sha256:%s\n", s->options->id, address_format(&bound, text), hex);
+	fflush(stdout);
+	log_line(s->log, LOG_DEBUG, "tracker", "tracker %u, version %s, listens on %s, identity sha256:%s", s->options->id,
+	         SHOAL_VERSION, text, hex);
+	return 0;
+}
+
+static void close_all(struct server *s)
+{
+	loop_watch_free(s->console);
+	workers_free(s->workers);
+	store_thread_free(s->store);
+	tracker_free(s->tracker);
+	net_env_free(s->env);
+	loaded_free(&s->loaded);
+	loop_free(s->loop);
+	tls_identity_free(s->identity);
+	EVP_PKEY_free(s->ticket_key);
+	cluster_keys_wipe(&s->keys);
+	tracker_info_free(&s->info);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	log_close(s->log);
+	free(s);
+}
+
+int server_main(const struct options *o)
+{
+	struct server *s = xalloc(sizeof(*s));
+	s->options = o;
+	s->lock_fd = -1;
+	int code = open_all(s);
+	if (code == 0 && (!net_env_on_signal(s->env, SIGTERM) || !net_env_on_signal(s->env, SIGINT) ||
+	                  !net_env_on_signal(s->env, SIGHUP)))
+		code = error_exit_code(SHOAL_EINTERNAL);
+	if (code == 0) {
+		watch_console(s);
+		net_env_wake(s->env);
+		loop_run(s->loop);
+	}
+	close_all(s);
+	return code;
+}

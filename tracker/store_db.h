@@ -1,0 +1,70 @@
+/* tracker/store_db.h - what store_sqlite.c and store_content.c share: the connection and its prepared statements.
+ *
+ * All SQL is here, constant; values are bound, never printed into it. Private to these two files. */
+#ifndef SHOAL_TRACKER_STORE_DB_H
+#define SHOAL_TRACKER_STORE_DB_H
+#include <sqlite3.h>
+
+#include "core/registry/store.h"
+
+#define DB_SQL(X)                                                                                                    \
+	X(DB_BEGIN, "BEGIN IMMEDIATE")                                                                               \
+	X(DB_COMMIT, "COMMIT")                                                                                       \
+	X(DB_ROLLBACK, "ROLLBACK")                                                                                   \
+	X(DB_ROW_PUT, "INSERT INTO row VALUES (?1, ?2, ?3, ?4)"                                                      \
+	              " ON CONFLICT DO UPDATE SET columns = excluded.columns, sum = excluded.sum")                   \
+	X(DB_ROW_DEL, "DELETE FROM row WHERE tab = ?1 AND key = ?2")                                                 \
+	X(DB_ROW_ALL, "SELECT tab, key, columns, sum FROM row")                                                      \
+	X(DB_LOG_ADD, "INSERT INTO log (log, seq, record) VALUES (?1, ?2, ?3)")                                      \
+	X(DB_LOG_READ, "SELECT position, record FROM log WHERE position > ?1 ORDER BY position LIMIT ?2")            \
+	X(DB_LOG_CUT, "DELETE FROM log WHERE log = ?1 AND seq <= ?2")                                                \
+	X(DB_VECTOR_PUT, "INSERT INTO vector VALUES (?1, ?2)"                                                        \
+	                 " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)")                                  \
+	X(DB_VECTOR_GET, "SELECT seq FROM vector WHERE log = ?1")                                                    \
+	X(DB_VECTOR_ALL, "SELECT log, seq FROM vector")                                                              \
+	X(DB_FLOOR_PUT, "INSERT INTO floor VALUES (?1, ?2)"                                                          \
+	                " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)")                                   \
+	X(DB_FLOOR_ALL, "SELECT log, seq FROM floor")                                                                \
+	X(DB_HLC_PUT, "UPDATE meta SET value = max(value, ?1) WHERE name = 'hlc'")                                   \
+	X(DB_HLC_GET, "SELECT value FROM meta WHERE name = 'hlc'")                                                   \
+	X(DB_CONTENT_GET, "SELECT size, have, complete FROM content WHERE id = ?1")                                  \
+	X(DB_CONTENT_PUT, "INSERT INTO content VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE"                        \
+	                  " SET size = excluded.size, have = excluded.have, complete = excluded.complete")           \
+	X(DB_CONTENT_DEL, "DELETE FROM content WHERE id = ?1")                                                       \
+	X(DB_CONTENT_COMPLETE_ALL, "SELECT id FROM content WHERE complete = 1")                                      \
+	X(DB_CHUNK_GET, "SELECT filled, hashes FROM chunk WHERE id = ?1 AND chunk = ?2")                             \
+	X(DB_CHUNK_PUT, "INSERT INTO chunk VALUES (?1, ?2, ?3, ?4)"                                                  \
+	                " ON CONFLICT DO UPDATE SET filled = excluded.filled, hashes = excluded.hashes")             \
+	X(DB_CHUNK_DEL, "DELETE FROM chunk WHERE id = ?1")                                                           \
+	X(DB_CHUNK_FORGET, "DELETE FROM chunk WHERE id IN (SELECT id FROM content WHERE complete = 0)")              \
+	X(DB_CONTENT_FORGET, "DELETE FROM content WHERE complete = 0")
+
+enum db_statement {
+#define X(NAME, sql) NAME,
+	DB_SQL(X)
+#undef X
+	DB_STATEMENTS
+};
+
+struct store {
+	char *path;
+	sqlite3 *db;
+	sqlite3_stmt *stmt[DB_STATEMENTS];
+	unsigned commits; /* since the last checkpoint */
+	bool dirty;       /* there may be something in the WAL */
+};
+
+/* What SQLite says, with the path: disk_full, busy, integrity or io. */
+enum shoal_err db_error(struct store *s, struct error *e, const char *doing);
+/* The same after a failed write, and what was begun is rolled back. */
+enum shoal_err db_write_failed(struct store *s, struct error *e);
+sqlite3_stmt *db_begin(struct store *s, enum db_statement which); /* reset, nothing bound */
+bool db_bind_blob(sqlite3_stmt *st, int at, struct slice v);      /* borrowed until the statement is run */
+bool db_bind_int(sqlite3_stmt *st, int at, uint64_t v);
+struct slice db_column_blob(sqlite3_stmt *st, int at);            /* good until the next step */
+bool db_done(sqlite3_stmt *st);                                   /* runs a statement that gives no rows */
+bool db_run(struct store *s, enum db_statement which);            /* one without values */
+
+/* store_content.c: the `content` of the ops. */
+enum shoal_err db_content(struct store *s, struct content_op *op, struct error *e);
+#endif

@@ -1,0 +1,499 @@
+/* tracker/store_sqlite.c - opening, loading, committing and the log; piece hashes are in store_content.c.
+ *
+ * Rows carry a check of their own, since SQLite has no page checksums; records have theirs inside. What does not fit is
+ * SHOAL_EINTEGRITY when it is read: the owner sets the database aside and fetches everything from the peers.
+ * A commit that failed at its very end may or may not be on disk. Then the database is closed, opened anew and asked:
+ * what it has after a checkpoint is durable, what it has not is not. If even that fails there is no honest answer but to
+ * stop: kill -9 loses nothing that was acknowledged. */
+#include "tracker/store_sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/fs.h"
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "tracker/store_db.h"
+
+enum {
+	FORMAT = 1,
+	CHECKPOINT_EVERY = 2000, /* commits */
+};
+
+static const char schema[] =
+	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS row (tab INTEGER NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL,"
+	" sum INTEGER NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL,"
+	" seq INTEGER NOT NULL, record BLOB NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS log_by_dot ON log (log, seq);"
+	"CREATE TABLE IF NOT EXISTS vector (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS floor (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS content (id BLOB PRIMARY KEY, size INTEGER NOT NULL, have INTEGER NOT NULL,"
+	" complete INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS chunk (id BLOB NOT NULL, chunk INTEGER NOT NULL, filled BLOB NOT NULL,"
+	" hashes BLOB NOT NULL, PRIMARY KEY (id, chunk));";
+
+static const char *const statements[DB_STATEMENTS] = {
+#define X(NAME, sql) [NAME] = sql,
+	DB_SQL(X)
+#undef X
+};
+
+enum shoal_err db_error(struct store *s, struct error *e, const char *doing)
+{
+	int code = s->db != NULL ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
+	const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory";
+	switch (code & 0xff) {
+	case SQLITE_FULL: return error_set(e, SHOAL_EDISKFULL, "cannot %s '%s': %s", doing, s->path, text);
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED: return error_set(e, SHOAL_EBUSY, "cannot %s '%s': another process has it", doing, s->path);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB: return error_set(e, SHOAL_EINTEGRITY, "cannot %s '%s': %s", doing, s->path, text);
+	default: return error_set(e, SHOAL_EIO, "cannot %s '%s': %s", doing, s->path, text);
+	}
+}
+
+sqlite3_stmt *db_begin(struct store *s, enum db_statement which)
+{
+	sqlite3_stmt *st = s->stmt[which];
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return st;
+}
+
+bool db_bind_blob(sqlite3_stmt *st, int at, struct slice v)
+{
+	/* borrowed until the reset; an empty blob must not become NULL */
+	return sqlite3_bind_blob64(st, at, v.len != 0 ? v.data : (const uint8_t *)"", v.len, SQLITE_STATIC) == SQLITE_OK;
+}
+
+bool db_bind_int(sqlite3_stmt *st, int at, uint64_t v)
+{
+	return sqlite3_bind_int64(st, at, (sqlite3_int64)v) == SQLITE_OK;
+}
+
+struct slice db_column_blob(sqlite3_stmt *st, int at)
+{
+	return slice_of(sqlite3_column_blob(st, at), (size_t)sqlite3_column_bytes(st, at));
+}
+
+bool db_done(sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE;
+}
+
+bool db_run(struct store *s, enum db_statement which)
+{
+	return db_done(db_begin(s, which));
+}
+
+/* -- opening */
+static bool quick_check(struct store *s)
+{
+	sqlite3_stmt *st = NULL;
+	bool ok = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
+	          sqlite3_step(st) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+	sqlite3_finalize(st);
+	return ok;
+}
+
+/* 0: a new database. */
+static bool read_format(struct store *s, uint64_t *format)
+{
+	sqlite3_stmt *st = NULL;
+	*format = 0;
+	bool ok = sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = 'format'", -1, &st, NULL) == SQLITE_OK;
+	if (ok && sqlite3_step(st) == SQLITE_ROW)
+		*format = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return ok;
+}
+
+static enum shoal_err set_up(struct store *s, struct error *e)
+{
+	/* In this order: with EXCLUSIVE before WAL the index of the WAL lives in the heap, and nobody else gets in. */
+	static const char pragmas[] =
+		"PRAGMA page_size=4096; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+		"PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA foreign_keys=OFF";
+	uint64_t format;
+
+	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(s->db, "BEGIN EXCLUSIVE; COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		return db_error(s, e, "open");
+	if (!quick_check(s))
+		return error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged", s->path);
+	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK || !read_format(s, &format))
+		return db_error(s, e, "open");
+	if (format > FORMAT)
+		return error_set(e, SHOAL_EIO, "'%s' was written by a newer shoal-tracker", s->path);
+	if (format == 0 && sqlite3_exec(s->db, "INSERT INTO meta VALUES ('format', 1), ('hlc', 0)", NULL, NULL, NULL) != SQLITE_OK)
+		return db_error(s, e, "set up");
+	for (unsigned i = 0; i < DB_STATEMENTS; i++)
+		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
+			return db_error(s, e, "prepare");
+	return SHOAL_OK;
+}
+
+static void db_close(struct store *s)
+{
+	for (unsigned i = 0; i < DB_STATEMENTS; i++) {
+		sqlite3_finalize(s->stmt[i]);
+		s->stmt[i] = NULL;
+	}
+	sqlite3_close(s->db);
+	s->db = NULL;
+	s->commits = 0;
+}
+
+static enum shoal_err db_open(struct store *s, struct error *e)
+{
+	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	enum shoal_err rc = sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_error(s, e, "open");
+	if (rc != SHOAL_OK)
+		db_close(s);
+	return rc;
+}
+
+static void sqlite_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	db_close(s);
+	free(s->path);
+	free(s);
+}
+
+static enum shoal_err sqlite_open(const char *where, struct store **out, struct error *e)
+{
+	struct store *s = try_alloc(sizeof(*s));
+	if (s == NULL || (s->path = try_strdup(where)) == NULL) {
+		free(s);
+		return error_set(e, SHOAL_EBUSY, "out of memory");
+	}
+	enum shoal_err rc = db_open(s, e);
+	if (rc != SHOAL_OK) {
+		sqlite_close(s);
+		return rc;
+	}
+	*out = s;
+	return SHOAL_OK;
+}
+
+enum shoal_err store_sqlite_set_aside(const char *path, char **name, struct error *e)
+{
+	char stamp[32];
+	struct tm tm;
+	time_t now = time(NULL);
+	enum shoal_err rc = SHOAL_OK;
+
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+	*name = str_printf("%s.damaged-%s", path, stamp);
+	char *wal = str_printf("%s-wal", path), *new_wal = str_printf("%s-wal", *name);
+	if (rename(path, *name) != 0 || (rename(wal, new_wal) != 0 && errno != ENOENT))
+		rc = error_errno(e, "cannot set '%s' aside", path);
+	free(wal);
+	free(new_wal);
+	return rc;
+}
+
+/* -- loading */
+static uint64_t row_sum(const struct wire_row *row)
+{
+	struct sha256 h;
+	struct id32 out;
+	uint64_t sum;
+
+	sha256_init(&h);
+	tuple_add_u32(&h, row->table);
+	tuple_add(&h, row->key.data, row->key.len);
+	sha256_update(&h, row->columns.data, row->columns.len);
+	sha256_final(&h, &out);
+	memcpy(&sum, out.b, sizeof(sum));
+	return sum;
+}
+
+static enum shoal_err load_rows(struct store *s, const struct store_sink *sink, struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_ROW_ALL);
+	enum shoal_err rc = SHOAL_OK;
+	int step = SQLITE_DONE;
+
+	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		struct wire_row row = { .table = (uint16_t)sqlite3_column_int(st, 0),
+			                .key = db_column_blob(st, 1),
+			                .columns = db_column_blob(st, 2) };
+		if (row_sum(&row) != (uint64_t)sqlite3_column_int64(st, 3))
+			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a row of table %u does not fit its check",
+			               s->path, row.table);
+		else
+			rc = sink->row(sink->ctx, &row);
+	}
+	if (rc == SHOAL_OK && step != SQLITE_DONE)
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum shoal_err load_dots(struct store *s, enum db_statement which, const struct store_sink *sink,
+                                enum shoal_err (*fn)(void *, uint64_t, uint64_t), struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, which);
+	enum shoal_err rc = SHOAL_OK;
+	int step = SQLITE_DONE;
+
+	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW)
+		rc = fn(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
+	if (rc == SHOAL_OK && step != SQLITE_DONE)
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum shoal_err load_hlc(struct store *s, const struct store_sink *sink, struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_HLC_GET);
+	enum shoal_err rc = SHOAL_OK;
+
+	if (sqlite3_step(st) == SQLITE_ROW)
+		rc = sink->hlc(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0));
+	else
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum shoal_err load_content(struct store *s, const struct store_sink *sink, struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_CONTENT_COMPLETE_ALL);
+	enum shoal_err rc = SHOAL_OK;
+	int step = SQLITE_DONE;
+
+	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		struct slice id = db_column_blob(st, 0);
+		struct id32 content;
+		if (id.len != sizeof(content.b)) {
+			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a content id of %zu bytes", s->path, id.len);
+			break;
+		}
+		memcpy(content.b, id.data, sizeof(content.b));
+		rc = sink->content(sink->ctx, &content);
+	}
+	if (rc == SHOAL_OK && step != SQLITE_DONE)
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum shoal_err sqlite_load(struct store *s, const struct store_sink *sink, struct error *e)
+{
+	enum shoal_err rc = load_rows(s, sink, e);
+	if (rc == SHOAL_OK)
+		rc = load_dots(s, DB_VECTOR_ALL, sink, sink->vector, e);
+	if (rc == SHOAL_OK)
+		rc = load_dots(s, DB_FLOOR_ALL, sink, sink->floor, e);
+	if (rc == SHOAL_OK)
+		rc = load_hlc(s, sink, e);
+	return rc == SHOAL_OK ? load_content(s, sink, e) : rc;
+}
+
+/* -- committing */
+static bool write_rows(struct store *s, const struct store_txn *txn)
+{
+	struct cursor c = cursor_of(txn->rows.data, txn->rows.len);
+	struct store_row r;
+
+	while (store_txn_next_row(&c, &r)) {
+		sqlite3_stmt *st = db_begin(s, r.gone ? DB_ROW_DEL : DB_ROW_PUT);
+		if (!db_bind_int(st, 1, r.row.table) || !db_bind_blob(st, 2, r.row.key))
+			return false;
+		if (!r.gone && (!db_bind_blob(st, 3, r.row.columns) || !db_bind_int(st, 4, row_sum(&r.row))))
+			return false;
+		if (!db_done(st))
+			return false;
+	}
+	return true;
+}
+
+static bool write_records(struct store *s, const struct store_txn *txn)
+{
+	struct cursor c = cursor_of(txn->records.data, txn->records.len);
+	struct slice bytes;
+
+	while (store_txn_next_record(&c, &bytes)) {
+		struct record rec;
+		sqlite3_stmt *st = db_begin(s, DB_LOG_ADD);
+		if (record_get(bytes, &rec) != SHOAL_OK || !db_bind_int(st, 1, rec.stamp.dot.log) ||
+		    !db_bind_int(st, 2, rec.stamp.dot.seq) || !db_bind_blob(st, 3, bytes) || !db_done(st))
+			return false;
+	}
+	return true;
+}
+
+static bool write_dots(struct store *s, enum db_statement which, const struct vvec *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		sqlite3_stmt *st = db_begin(s, which);
+		if (!db_bind_int(st, 1, v->entries[i].log) || !db_bind_int(st, 2, v->entries[i].seq) || !db_done(st))
+			return false;
+	}
+	return true;
+}
+
+static bool write_txn(struct store *s, const struct store_txn *txn)
+{
+	if (!write_rows(s, txn) || !write_records(s, txn) || !write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
+	    !write_dots(s, DB_FLOOR_PUT, &txn->floor))
+		return false;
+	if (txn->hlc == 0)
+		return true;
+	sqlite3_stmt *st = db_begin(s, DB_HLC_PUT);
+	return db_bind_int(st, 1, txn->hlc) && db_done(st);
+}
+
+/* Whether the stored vector covers all that these transactions bring. */
+static bool has_all(struct store *s, struct store_txn *const *txns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < txns[i]->vector.n; k++) {
+			const struct dot *d = &txns[i]->vector.entries[k];
+			sqlite3_stmt *st = db_begin(s, DB_VECTOR_GET);
+			bool there = db_bind_int(st, 1, d->log) && sqlite3_step(st) == SQLITE_ROW &&
+			             (uint64_t)sqlite3_column_int64(st, 0) >= d->seq;
+			sqlite3_reset(st);
+			if (!there)
+				return false;
+		}
+	return true;
+}
+
+/* After a COMMIT that failed: opens anew and finds out. SHOAL_OK: it is there, and durable by the checkpoint. */
+static enum shoal_err settle(struct store *s, struct store_txn *const *txns, size_t n, struct error *e)
+{
+	struct error why = *e;
+	db_close(s);
+	if (db_open(s, &why) != SHOAL_OK ||
+	    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+		return error_set(e, SHOAL_EINTERNAL, "cannot find out what was saved: %.400s", why.message);
+	return has_all(s, txns, n) ? SHOAL_OK : e->code;
+}
+
+static void checkpoint(struct store *s)
+{
+	/* A checkpoint that fails leaves everything in the WAL, which is where it is durable: the next one tries again. */
+	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	s->commits = 0;
+	s->dirty = true;
+}
+
+enum shoal_err db_write_failed(struct store *s, struct error *e)
+{
+	enum shoal_err rc = db_error(s, e, "write to");
+	sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL); /* fails when SQLite has rolled back already */
+	return rc == SHOAL_EBUSY || rc == SHOAL_EINTEGRITY ? (e->code = SHOAL_EIO) : rc;
+}
+
+static enum shoal_err sqlite_commit(struct store *s, struct store_txn *const *txns, size_t n, struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+
+	if (!db_run(s, DB_BEGIN))
+		return db_write_failed(s, e);
+	for (size_t i = 0; i < n; i++)
+		if (!write_txn(s, txns[i]))
+			return db_write_failed(s, e);
+	if (!db_run(s, DB_COMMIT)) {
+		rc = db_write_failed(s, e);
+		if (rc != SHOAL_EDISKFULL)
+			rc = settle(s, txns, n, e);
+	}
+	if (rc != SHOAL_OK)
+		return rc;
+	s->dirty = true;
+	s->commits += (unsigned)n;
+	if (s->commits >= CHECKPOINT_EVERY)
+		checkpoint(s);
+	return SHOAL_OK;
+}
+
+void store_sqlite_idle(struct store *s)
+{
+	if (s->db == NULL || !s->dirty)
+		return;
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK) {
+		s->dirty = false;
+		s->commits = 0;
+	}
+}
+
+/* -- the log */
+static enum shoal_err sqlite_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
+                                      struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_LOG_READ);
+	enum shoal_err rc = SHOAL_OK;
+	int step = SQLITE_DONE;
+
+	if (!db_bind_int(st, 1, after) || !db_bind_int(st, 2, max > INT64_MAX ? INT64_MAX : max))
+		return db_error(s, e, "read");
+	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		uint64_t position = (uint64_t)sqlite3_column_int64(st, 0);
+		struct slice bytes = db_column_blob(st, 1);
+		struct record rec;
+		if (record_get(bytes, &rec) != SHOAL_OK)
+			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: record %llu of the log", s->path,
+			               (unsigned long long)position);
+		else
+			rc = fn(ctx, position, bytes);
+	}
+	if (rc == SHOAL_OK && step != SQLITE_DONE)
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+static enum shoal_err sqlite_log_cut(struct store *s, const struct vvec *upto, struct error *e)
+{
+	if (!db_run(s, DB_BEGIN) || !write_dots(s, DB_LOG_CUT, upto) || !write_dots(s, DB_FLOOR_PUT, upto) ||
+	    !db_run(s, DB_COMMIT))
+		return db_write_failed(s, e);
+	s->dirty = true;
+	return SHOAL_OK;
+}
+
+static enum shoal_err sqlite_backup(struct store *s, const char *path, struct error *e)
+{
+	struct store copy = { .path = (char *)(uintptr_t)path };
+	enum shoal_err rc = SHOAL_OK;
+
+	if (access(path, F_OK) == 0)
+		return error_set(e, SHOAL_EEXISTS, "cannot back up to '%s': it exists already", path);
+	if (sqlite3_open_v2(path, &copy.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
+		rc = db_error(&copy, e, "create");
+	} else {
+		sqlite3_backup *b = sqlite3_backup_init(copy.db, "main", s->db, "main");
+		if (b == NULL || sqlite3_backup_step(b, -1) != SQLITE_DONE || sqlite3_backup_finish(b) != SQLITE_OK)
+			rc = db_error(&copy, e, "write the backup");
+	}
+	sqlite3_close(copy.db);
+	return rc;
+}
+
+const struct store_ops store_sqlite_ops = {
+	.name = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.load = sqlite_load,
+	.commit = sqlite_commit,
+	.log_read = sqlite_log_read,
+	.log_cut = sqlite_log_cut,
+	.content = db_content,
+	.backup = sqlite_backup,
+};
