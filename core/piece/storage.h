@@ -1,8 +1,9 @@
-/* core/piece/storage.h - where a download is written: NAME.part, its journal NAME.part.state, and at the end NAME.
+/* core/piece/storage.h - where a download is written: NAME.part, its journal NAME.part.state, in the end NAME.
  *
- * NAME.part is preallocated and gets verified pieces only. The journal says which of them are safely on the disk and holds
- * the SHA-256 midstate of the verified front, so that the same command goes on where it was without hashing again.
- * NAME appears only when every piece and the whole-file hash are right. Two storages never write the same part file (flock).
+ * NAME.part is preallocated and gets verified pieces only. The journal says which of them are safely on the disk and
+ * holds the SHA-256 midstate of the verified front, so that the same command goes on where it was without hashing
+ * again. NAME appears only when every piece and the whole-file hash are right. Two storages never write the same part
+ * file (flock).
  *
  * Threads. The *owner* thread holds struct storage: open, mark_verified, flush_new/free, front_new, reader, writer,
  * finish, close. A writer, a reader, a front and a flush are separate objects: each may be used on one other thread at
@@ -41,7 +42,7 @@ enum storage_exists {
 enum storage_start {
 	STORAGE_FRESH,     /* nothing was there */
 	STORAGE_RESUMED,   /* the journal vouches for some pieces */
-	STORAGE_RESTARTED, /* a part file was there, but its journal is damaged or of another content: start over (a log line says so) */
+	STORAGE_RESTARTED, /* a part file was there, its journal damaged or of another content: start over; logged */
 	STORAGE_COMPLETE,  /* the finished file is there with this content: finish is a no-op */
 	STORAGE_SKIPPED,   /* policy SKIP and a file of that name is there: finish is a no-op */
 };
@@ -63,9 +64,10 @@ struct storage_writer; /* one thread at a time */
 struct storage_front;  /* one thread at a time */
 struct storage_flush;  /* one thread at a time */
 
-/* (disk) Opens or resumes. Errors: SHOAL_EUSAGE a bad name; SHOAL_EEXISTS by policy; SHOAL_EBUSY another download writes this
- * part file; SHOAL_EEXISTS too when a file that is not ours has the part file's or journal's name; SHOAL_EDISKFULL no room to preallocate (nothing is left behind, or what was resumable is still there);
- * SHOAL_EDENIED a link or a file that is not a plain one stands in the way; SHOAL_EIO. */
+/* (disk) Opens or resumes. Errors: SHOAL_EUSAGE a bad name; SHOAL_EEXISTS by policy, or when a file that is not ours has
+ * the part file's or journal's name; SHOAL_EBUSY another download writes this part file; SHOAL_EDISKFULL no room to
+ * preallocate (nothing is left behind, or what was resumable is still there); SHOAL_EDENIED a link, or a file that is
+ * not a plain one with one name, stands in the way; SHOAL_EIO. */
 enum shoal_err storage_open(const struct storage_options *o, struct storage **out, struct error *e);
 /* (disk) A last flush of the journal, then everything is closed; its error is told (the part file stays resumable from
  * the flush before). st is gone either way. NULL is fine. */
@@ -105,14 +107,15 @@ void storage_flush_free(struct storage_flush *fl);
  * per storage; it starts at the journal's midstate. */
 enum shoal_err storage_front_new(struct storage *st, struct storage_front **out, struct error *e);
 void storage_front_free(struct storage_front *f); /* owner thread; NULL is fine */
-/* (disk, any thread) Hashes at most max_bytes, rounded up to whole pieces, and no further than the front has come. *more: there is
- * more to do right away. */
+/* (disk, any thread) Hashes at most max_bytes, rounded up to whole pieces, and no further than the front has come.
+ * *more: there is more to do right away. */
 enum shoal_err storage_front_step(struct storage_front *f, uint64_t max_bytes, bool *more, struct error *e);
 /* Bytes that are verified in one run from the start and not yet hashed. Any thread. */
 uint64_t storage_front_behind(const struct storage_front *f);
 
-/* (disk) All pieces are there: hashes the rest of the front, compares with the whole-file hash, flushes, renames into place,
- * flushes the folder, removes the journal. front may be NULL: then the whole file is read again.
+/* (disk) All pieces are there: hashes the rest of the front, compares with the whole-file hash, flushes, renames into
+ * place, flushes the folder, removes the journal. front may be NULL: then what the journal's midstate does not cover is
+ * read again.
  * SHOAL_EINTEGRITY: the hash differs (storage_recheck() finds out which pieces); SHOAL_EEXISTS: a file of that name has
  * appeared meanwhile and the policy is neither REPLACE nor RENAME. After an error st is as it was and finish may be
  * called again. After success the part file is gone; readers stay good. */

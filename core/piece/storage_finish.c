@@ -11,7 +11,7 @@ enum { CANDIDATES_MAX = 10000 };
 
 static bool nothing_to_do(const struct storage *st)
 {
-	return st->finished || st->start == STORAGE_COMPLETE || st->start == STORAGE_SKIPPED;
+	return st->settled || st->start == STORAGE_COMPLETE || st->start == STORAGE_SKIPPED;
 }
 
 /* All pieces and the whole-file hash. */
@@ -21,6 +21,8 @@ static enum shoal_err check_whole(struct storage *st, struct storage_front *fron
 	struct id32 hash;
 	enum shoal_err rc = SHOAL_OK;
 
+	if (st->finished)
+		return SHOAL_OK;
 	if (!storage_has_all(st))
 		return error_set(e, SHOAL_EINTERNAL, "'%s' is not complete", st->path);
 	if (front == NULL) {
@@ -40,6 +42,8 @@ static enum shoal_err rename_into_place(struct storage *st, struct error *e)
 {
 	bool replace = st->on_exists == STORAGE_EXISTS_REPLACE;
 
+	if (st->finished) /* only the flush of the folder had failed */
+		return SHOAL_OK;
 	if (!folder_leads_to(st->folder, st->part_name, st->device, st->inode))
 		return error_set(e, SHOAL_ECONFLICT, "'%s/%s' was removed or replaced", st->folder_shown, st->part_name);
 	enum shoal_err rc = folder_rename(st->folder, st->part_name, st->name, replace, e);
@@ -52,15 +56,16 @@ static enum shoal_err rename_into_place(struct storage *st, struct error *e)
 		if (rc == SHOAL_OK)
 			rc = folder_rename(st->folder, st->part_name, st->name, false, e);
 	}
+	st->finished = rc == SHOAL_OK;
 	return rc;
 }
 
 /* The renames are on the disk; the journal has done its work. */
 static enum shoal_err settle(struct storage *st, struct error *e)
 {
-	st->finished = true;
 	if (fsync(st->folder) != 0)
 		return error_errno(e, "cannot flush the folder '%s'", st->folder_shown);
+	st->settled = true;
 	unlinkat(st->folder, st->state_name, 0); /* if this fails a stale journal is left, which harms nobody */
 	return SHOAL_OK;
 }

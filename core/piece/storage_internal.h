@@ -46,7 +46,8 @@ struct storage {
 	uint64_t unflushed; /* bytes verified since the last snapshot for the journal */
 	uint64_t seq;       /* of the journal's newest entry, 0: none */
 	bool flushing;      /* a struct storage_flush is out */
-	bool finished;
+	bool finished;      /* it has its name */
+	bool settled;       /* and that is on the disk */
 	/* -- the one flush that is out, else the owner */
 	int journal;
 	/* -- any thread */

@@ -8,8 +8,8 @@
  * a second peer that is idle (take-over). What a REQUEST leads to: on_piece_begin, on_piece_bytes..., on_piece_done;
  * or on_reject; or nothing, if it was cancelled. A piece that crosses with its CANCEL is no offence.
  *
- * Blame (DESIGN.md section 7 before SWARM.md 1.8): a first bad piece is a strike, and that piece is fetched elsewhere if anybody
- * else has it; a second drops the identity for an hour. Silent for 3 s while others deliver: snubbed, and a
+ * Blame (DESIGN.md section 7 before SWARM.md 1.8): a first bad piece is a strike, and that piece is fetched elsewhere if
+ * anybody else has it; a second drops the identity for an hour. Silent for 3 s while others deliver: snubbed, and a
  * strike of the other kind; three of those: five minutes. Unasked piece, wrong length, eight false HAVEs: an hour. */
 #ifndef SHOAL_SWARM_SWARM_H
 #define SHOAL_SWARM_SWARM_H

@@ -1,6 +1,7 @@
 /* core/swarm/swarm_internal.h - what the files of the swarm share; nobody else includes it.
  *
- *   swarm.c         peers, messages, requests and their end
+ *   swarm.c         peers, their records, their messages
+ *   swarm_request.c requests and their end
  *   swarm_pool.c    the pieces that nobody has been asked for, by number of copies
  *   swarm_pick.c    which of them, for this peer (rule 2)
  *   swarm_policy.c  how deep, take-over, snub, tick (rules 3, 5, 6, 7)
@@ -133,7 +134,10 @@ struct swarm {
 /* -- swarm.c */
 uint32_t swarm_piece_len(const struct swarm *sw, uint32_t piece);
 uint64_t swarm_random(const struct swarm *sw, uint64_t below); /* below > 0 */
+
+/* -- swarm_request.c */
 struct flight *flight_find(struct swarm *sw, uint32_t piece);
+struct request *request_find(struct swarm_peer *peer, uint32_t piece); /* NULL: it does not owe that piece */
 /* Whether that request keeps its piece out of the pool. */
 bool request_live(const struct request *rq);
 unsigned peer_owes(const struct swarm_peer *peer); /* requests whose bytes are not all here */
@@ -143,10 +147,15 @@ bool swarm_act(struct swarm *sw, enum swarm_action_type type, struct swarm_peer 
 bool request_ask(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint64_t now_us);
 /* Takes it back with a CANCEL. */
 void request_cancel(struct swarm *sw, struct request *rq);
+/* CANCEL to every source of the piece but `except`; unless all: only those that have not begun (1.4). */
+void request_cancel_others(struct swarm *sw, uint32_t piece, const struct request *except, bool all);
+bool request_was_cancelled(const struct swarm_peer *peer, uint32_t piece);
 /* Forgets it; the piece goes back to the pool if nobody else owes it. */
 void request_end(struct swarm *sw, struct request *rq);
 /* Puts the piece into the pool or takes it out, as its state says. */
 void piece_refresh(struct swarm *sw, uint32_t piece);
+
+/* -- swarm.c, its peers */
 void peer_snub(struct swarm *sw, struct swarm_peer *peer, bool snubbed);
 /* Writes the strikes into the record of its identity, with a ban (0: none). */
 void record_keep(struct swarm *sw, const struct swarm_peer *peer, uint64_t banned_until_us);

@@ -1,9 +1,9 @@
 /* core/swarm/swarm_pick.c - SWARM.md 1.2: which piece to ask this peer for.
  *
- * Rarest: bucket after bucket, rarest first. In one, DRAWS random draws find a piece that the peer has almost always; if they
- * do not, a bucket of at most EXACT_MAX pieces is searched in full, so that up to some 8 GiB the choice is exact. In larger
- * buckets the next is tried, and at last the two bitfields are searched together, 64 pieces a step: a piece that
- * there is to get is always found. No pick walks over a large file piece by piece unless few are left to find. */
+ * Rarest: bucket after bucket, rarest first. In one, DRAWS random draws find a piece that the peer has almost always; if
+ * they do not, a bucket of at most EXACT_MAX pieces is searched in full, so that up to some 8 GiB the choice is exact.
+ * After a larger bucket the next is tried, and at last the two bitfields are searched together, 64 pieces a step: a
+ * piece that there is to get is always found. No pick walks over a large file piece by piece unless few are left. */
 #include "core/swarm/swarm_internal.h"
 
 enum { DRAWS = 64, EXACT_MAX = 16384 };

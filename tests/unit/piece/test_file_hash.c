@@ -33,7 +33,9 @@ static uint8_t *noise(size_t len)
 
 static void agrees_with_hashing_one_by_one(void)
 {
-	static const size_t sizes[] = { 0, 1, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 40 * PIECE_SIZE, 33 * PIECE_SIZE + 99 };
+	static const size_t sizes[] = {
+		0, 1, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 40 * PIECE_SIZE, 33 * PIECE_SIZE + 99,
+	};
 	for (size_t i = 0; i < COUNT_OF(sizes) * 3; i++) {
 		size_t size = sizes[i % COUNT_OF(sizes)];
 		struct workers *pool = i / COUNT_OF(sizes) == 0 ? NULL : workers_new(i / COUNT_OF(sizes) * 3 - 2, 0);

@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -122,7 +125,9 @@ static void flush(struct storage *st)
 
 static void every_odd_size_arrives(void)
 {
-	static const uint64_t sizes[] = { 0, 1, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 3 * PIECE_SIZE, 2 * PIECE_SIZE + 17 };
+	static const uint64_t sizes[] = {
+		0, 1, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 3 * PIECE_SIZE, 2 * PIECE_SIZE + 17,
+	};
 	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
 		for (int with_front = 0; with_front < 2; with_front++) {
 			struct lab l = lab_new(sizes[i]);
@@ -632,6 +637,90 @@ static void many_are_published_together(void)
 	}
 }
 
+struct hand {
+	const struct lab *l;
+	struct storage_writer *w;
+	uint32_t first;          /* it writes first, first + 2, ... */
+	_Atomic uint32_t written; /* how many of them */
+};
+
+static void *write_half(void *arg)
+{
+	struct hand *h = arg;
+	const struct metainfo *mi = h->l->mi;
+	for (uint32_t i = h->first; i < mi->npieces; i += 2) {
+		CHECK_INT(storage_write_piece(h->w, i, h->l->data + metainfo_piece_offset(mi, i), metainfo_piece_len(mi, i),
+		                              NULL), ==, SHOAL_OK);
+		atomic_fetch_add(&h->written, 1);
+	}
+	return NULL;
+}
+
+static void *follow_front(void *arg)
+{
+	struct storage_front *front = arg;
+	for (uint64_t done = 0, size = 40 * PIECE_SIZE + 1; done < size;) {
+		uint64_t before = storage_front_behind(front);
+		bool more;
+		CHECK_INT(storage_front_step(front, PIECE_SIZE, &more, NULL), ==, SHOAL_OK);
+		done += before < PIECE_SIZE ? before : PIECE_SIZE;
+		if (before == 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void *run_flush(void *arg)
+{
+	CHECK_INT(storage_flush_run(arg, NULL), ==, SHOAL_OK);
+	return NULL;
+}
+
+/* Two writers, the front and the journal on threads of their own, the owner marking: as the client does it. */
+static void many_hands_and_one_owner(void)
+{
+	struct lab l = lab_new(40 * PIECE_SIZE + 1);
+	l.options.flush_bytes = 4 * PIECE_SIZE;
+	struct storage *st = must_open(&l, STORAGE_FRESH);
+	struct storage_front *front = NULL;
+	struct hand hands[2] = { { .l = &l, .first = 0 }, { .l = &l, .first = 1 } };
+	pthread_t threads[3], flusher;
+	uint32_t marked[2] = { 0, 0 };
+	int flushes = 0;
+
+	CHECK_INT(storage_front_new(st, &front, NULL), ==, SHOAL_OK);
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(storage_writer_open(st, &hands[i].w, NULL), ==, SHOAL_OK);
+		CHECK_INT(pthread_create(&threads[i], NULL, write_half, &hands[i]), ==, 0);
+	}
+	CHECK_INT(pthread_create(&threads[2], NULL, follow_front, front), ==, 0);
+	while (!storage_has_all(st)) {
+		struct storage_flush *fl = storage_flush_due(st) ? storage_flush_new(st) : NULL;
+		if (fl != NULL)
+			CHECK_INT(pthread_create(&flusher, NULL, run_flush, fl), ==, 0);
+		for (uint32_t i = 0; i < 2; i++)
+			for (uint32_t n = atomic_load(&hands[i].written); marked[i] < n; marked[i]++)
+				storage_mark_verified(st, hands[i].first + 2 * marked[i]);
+		if (fl != NULL) {
+			pthread_join(flusher, NULL);
+			storage_flush_free(fl);
+			flushes++;
+		}
+		sched_yield();
+	}
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 2; i++)
+		storage_writer_close(hands[i].w);
+	CHECK_INT(flushes, >, 0);
+	CHECK_INT(storage_front_behind(front), ==, 0);
+	CHECK_INT(storage_finish(st, front, NULL), ==, SHOAL_OK);
+	CHECK(holds(&l, "song.flac", l.data, l.mi->size));
+	storage_front_free(front);
+	storage_close(st, NULL);
+	lab_free(&l);
+}
+
 static void no_memory_is_an_answer(void)
 {
 	struct lab l = lab_new(2 * PIECE_SIZE);
@@ -669,6 +758,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_full_disk_loses_nothing),
 	TEST(a_failed_write_can_be_tried_again),
 	TEST(many_are_published_together),
+	TEST(many_hands_and_one_owner),
 	TEST(no_memory_is_an_answer),
 };
 CHECK_MAIN(tests)

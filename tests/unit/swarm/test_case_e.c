@@ -201,7 +201,8 @@ static void fetch(struct lab *l, int n)
 			l->dropped[to] = (int)a[i].reason;
 			part(l, n, to);
 		} else if (a[i].type != SWARM_NONE)
-			post(l, (struct message){ .at = l->now + LATENCY_US, .kind = a[i].type == SWARM_REQUEST ? REQUEST : CANCEL,
+			post(l, (struct message){ .at = l->now + LATENCY_US,
+			                          .kind = a[i].type == SWARM_REQUEST ? REQUEST : CANCEL,
 			                          .from = n, .to = to, .piece = a[i].piece });
 	}
 	if (next != NEVER && (next < me->tick_us || me->tick_us <= l->now)) {

@@ -258,8 +258,8 @@ static void depth_follows_the_formula(void)
 {
 	static const struct { uint64_t t, rtt; uint16_t waiting; unsigned depth; } table[] = {
 		{ 21000, 200, 0, 2 },  { 21000, 40000, 0, 3 },  { 21000, 200, 3, 1 },   { 21000, 40000, 1, 2 },
-		{ 21000, 43000, 1, 3 }, { 5000, 100000, 0, 8 }, { 5000, 5000, 65535, 1 }, { 1000, 50, 0, 8 }, { 1000, 50, 1, 1 },
-		{ 10000, 40000, 3, 2 }, { 10000, 30000, 3, 1 },
+		{ 21000, 43000, 1, 3 }, { 5000, 100000, 0, 8 }, { 5000, 5000, 65535, 1 },
+		{ 1000, 50, 0, 8 }, { 1000, 50, 1, 1 }, { 10000, 40000, 3, 2 }, { 10000, 30000, 3, 1 },
 	};
 	struct swarm *sw = make(100, SWARM_RAREST, 0);
 	struct swarm_peer *peer = add(sw, 1, true, 0);
@@ -445,7 +445,8 @@ static void bad_pieces_strike_and_then_drop(void)
 	bool dropped = false;
 	for (size_t i = 0; i < o.n; i++) {
 		CHECK(!dropped || o.a[i].peer != liar); /* nothing after its DROP */
-		dropped = dropped || (o.a[i].type == SWARM_DROP && o.a[i].peer == liar && o.a[i].reason == SWARM_BAD_PIECES);
+		dropped = dropped || (o.a[i].type == SWARM_DROP && o.a[i].peer == liar &&
+		                      o.a[i].reason == SWARM_BAD_PIECES);
 	}
 	CHECK(dropped);
 	swarm_peer_remove(sw, liar, SECOND);

@@ -296,7 +296,8 @@ static void random_steps_serve_everything(void)
 				left++;
 			} else if (check_random(10) == 0) {
 				enum upload_cancelled c = upload_cancel(l.up, l.ch[p], piece);
-				CHECK_INT(c, ==, waiting[p][piece] ? UPLOAD_FORGOTTEN : begun[p][piece] ? UPLOAD_BEGUN : UPLOAD_UNKNOWN);
+				CHECK_INT(c, ==, waiting[p][piece] ? UPLOAD_FORGOTTEN
+				                 : begun[p][piece] ? UPLOAD_BEGUN : UPLOAD_UNKNOWN);
 				left -= waiting[p][piece];
 				waiting[p][piece] = false;
 			} else if (begun[p][piece]) {
