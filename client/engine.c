@@ -74,7 +74,7 @@ static void on_news(void *owner, const struct link_news *news)
 		break;
 	case LINK_ASK: tell_link_news(en, EVENT_ASK_LOGIN, news); break;
 	case LINK_EVENT: engine_on_tracker_event(en, news); break;
-	case LINK_SHARES_DIFFER: engine_compare_shares(en); break;
+	case LINK_SHARES_DIFFER: engine_on_differ(en); break;
 	}
 }
 

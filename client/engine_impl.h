@@ -18,6 +18,7 @@ enum {
 	ENGINE_PROGRESS_MS = 250,    /* between two progress events of a job */
 	ENGINE_STOP_MS = 1500,       /* for telling the tracker that we leave */
 	ENGINE_COMPARE_AGAIN_MS = 2000, /* until MY_SHARES is asked again, if it failed */
+	ENGINE_DIFFER_MS = 60000,    /* a difference that stays is looked into once in that time */
 };
 
 /* A call that is not answered yet: a verb on its way, or somebody who waits for a job. */
@@ -72,6 +73,8 @@ struct engine {
 	struct shares *shares;      /* NULL: not logged in */
 	uint64_t comparing;         /* the number of the open MY_SHARES; 0: none */
 	bool compare_bad;           /* ... failed, or cannot be read: ask again later */
+	bool compared;              /* once at least since the login */
+	uint64_t compared_ms;       /* when it was asked last */
 	bool compare_stale;         /* ... was asked for once more meanwhile */
 	struct progress *progress;  /* by job */
 	bool stopping;
@@ -100,6 +103,7 @@ void engine_login_free(struct engine *en);
 /* engine_shares.c */
 void engine_compare_shares(struct engine *en); /* asks MY_SHARES and acts on it */
 void engine_compare_on_time(void *arg);
+void engine_on_differ(struct engine *en); /* a heartbeat said that the tracker's list is another one */
 void engine_shares_changed(struct engine *en); /* the heartbeat is to tell it */
 void engine_share_removed(struct engine *en, const struct id16 *gid, const struct id16 *fid, const char *why);
 void engine_forget_share(struct engine *en, const struct id16 *gid, const struct id16 *fid);

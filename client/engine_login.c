@@ -65,10 +65,11 @@ void engine_take_opened(void *arg, struct queue_node *nodes)
 		next = nodes->next;
 		struct work *work = container_of(nodes, struct work, node);
 		struct engine_login *login = container_of(work, struct engine_login, work);
+		struct error error = login->error;
 		if (en->stopping)
 			engine_fail(en, end_login(en), SHOAL_ECANCELLED, "shoal is stopping");
 		else if (login->shares == NULL)
-			engine_fail(en, end_login(en), login->error.code, login->error.message);
+			engine_fail(en, end_login(en), error.code, error.message);
 		else
 			ask_tracker(en);
 	}
@@ -174,7 +175,7 @@ void engine_on_logged_out(struct engine *en)
 	if (en->comparing != 0)
 		link_cancel(en->link, en->comparing);
 	en->comparing = 0;
-	en->compare_stale = false;
+	en->compare_stale = en->compared = false;
 	loop_timer_cancel(en->compare_timer);
 	keep_for_login(en);
 	shares_close(en->shares);

@@ -4,13 +4,14 @@
  * - listed for this device: served, if the file is still the one that was shared;
  * - listed for another device of the user only: shared again with UPDATE_FILE_INFO, and served;
  * - not listed: dropped, with a note, unless it was shared since the login (the tracker may not have heard yet);
- * - listed for this device but not in our list: a note; nobody here knows where the file is. */
+ * - listed for this device but not in our list: a note, once; nobody here knows where the file is. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/engine_impl.h"
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 
@@ -140,7 +141,7 @@ static void mark_row(struct engine *en, const struct row_share *row)
 		share->elsewhere = share->elsewhere || !ours;
 		slice_to_str(row->group, share->info.group, sizeof(share->info.group));
 		slice_to_str(row->file, share->info.file, sizeof(share->info.file));
-	} else if (ours) {
+	} else if (ours && !en->compared) {
 		struct share unknown = { .info = { .gid = row->gid, .fid = row->fid } };
 		slice_to_str(row->group, unknown.info.group, sizeof(unknown.info.group));
 		slice_to_str(row->file, unknown.info.file, sizeof(unknown.info.file));
@@ -221,8 +222,10 @@ static void on_my_shares(void *arg, const struct link_reply *reply)
 		return;
 	if (en->compare_bad || en->compare_stale)
 		loop_timer_set_ms(en->compare_timer, en->compare_bad ? ENGINE_COMPARE_AGAIN_MS : 0);
-	if (!en->compare_bad)
+	if (!en->compare_bad) {
 		settle_all(en);
+		en->compared = true;
+	}
 }
 
 void engine_compare_shares(struct engine *en)
@@ -234,8 +237,16 @@ void engine_compare_shares(struct engine *en)
 		return;
 	}
 	en->compare_stale = en->compare_bad = false;
+	en->compared_ms = clock_mono_ms();
 	begin_marks(en);
 	en->comparing = link_call(en->link, VERB_MY_SHARES, NULL, 0, on_my_shares, en);
+}
+
+/* Not at every heartbeat: a difference may stay, as that of a file.unknown does. */
+void engine_on_differ(struct engine *en)
+{
+	if (en->compared_ms == 0 || clock_mono_ms() - en->compared_ms >= ENGINE_DIFFER_MS)
+		engine_compare_shares(en);
 }
 
 void engine_compare_on_time(void *arg)

@@ -104,7 +104,7 @@ static struct share_key key_of(const struct id16 *gid, const struct id16 *fid)
 	return (struct share_key){ .gid = *gid, .fid = *fid };
 }
 
-/* Counts the share in or, being an XOR, out. */
+/* Counts the share in (by 1) or out (by -1). */
 static void count_share(struct shares *s, const struct share_entry *entry, int by)
 {
 	struct id32 hash;
@@ -115,7 +115,7 @@ static void count_share(struct shares *s, const struct share_entry *entry, int b
 	sha256_of(&entry->key, sizeof(entry->key), &hash);
 	for (size_t i = 0; i < sizeof(head); i++)
 		head = head << 8 | hash.b[i];
-	s->digest ^= head;
+	s->digest += by > 0 ? head : -head;
 	s->count += (uint32_t)by;
 }
 

@@ -44,8 +44,7 @@ struct share *shares_find(struct shares *s, const struct id16 *gid, const struct
 /* One after the other in no order, beginning with NULL: ask for the next one before you remove one. */
 struct share *shares_next(struct shares *s, const struct share *after);
 
-/* How many are not dropped, and the XOR of the first 8 bytes (big endian) of SHA-256(gid, fid) over them, as HEARTBEAT
- * tells them. */
+/* How many are not dropped, and their digest as REQ_HEARTBEAT in core/wire/cmd.h defines it. */
 uint32_t shares_count(const struct shares *s);
 uint64_t shares_digest(const struct shares *s);
 
