@@ -117,6 +117,8 @@ void link_free(struct link *l)
 {
 	if (!l->doomed)
 		detach(l);
+	if (l->staging != NULL)
+		l->sync->counters.snapshots_broken++;
 	ship_fini(l);
 	staging_free(l->staging);
 	vvec_fini(&l->told);

@@ -67,19 +67,17 @@ void snapshot_stop(struct link *l)
 	if (s->snapshot_to != l)
 		return;
 	s->snapshot_to = NULL;
-	if (l->ship.state == SHIP_CUT || l->ship.state == SHIP_SNAPSHOT)
-		s->counters.snapshots_broken++;
 	registry_cut_free(l->ship.cut);
 	l->ship.cut = NULL;
 }
 
-static bool send_rows(struct link *l, size_t *sent)
+static bool send_rows(struct link *l)
 {
 	struct ship *sh = &l->ship;
 	struct buf rows = { 0 };
 	struct buf *b = &l->sync->scratch;
 
-	for (; sh->cut_next < sh->cut->n && rows.len < SYNC_SNAP_FRAME; sh->cut_next++) {
+	for (; sh->cut_next < sh->cut->n && rows.len < l->sync->config.snapshot_frame; sh->cut_next++) {
 		struct slice row = row_wire(sh->cut->rows[sh->cut_next]);
 		buf_put(&rows, row.data, row.len);
 	}
@@ -88,7 +86,6 @@ static bool send_rows(struct link *l, size_t *sent)
 	sync_snap_rows_put(b, &(struct sync_snap_rows){ .serial = sh->serial, .rows = slice_of(rows.data, rows.len) });
 	if (rows.failed || frame_end(b, start) != SHOAL_OK)
 		b->failed = true;
-	*sent += rows.len;
 	buf_free(&rows);
 	return link_send(l, b);
 }
@@ -118,17 +115,12 @@ static void finish(struct link *l)
 
 void snapshot_pump(struct link *l)
 {
-	size_t sent = 0;
-
 	if (l->sync->now < l->ship.snap_at)
 		return;
 	l->ship.snap_at = l->sync->now + SYNC_SNAP_TICK_MS;
-	while (l->ship.cut_next < l->ship.cut->n) {
-		if (sent >= SYNC_SNAP_TICK_BYTES || link_crowded(l))
+	for (unsigned frames = 0; l->ship.cut_next < l->ship.cut->n; frames++)
+		if (frames == SYNC_SNAP_TICK_FRAMES || link_crowded(l) || !send_rows(l))
 			return;
-		if (!send_rows(l, &sent))
-			return;
-	}
 	finish(l);
 }
 
@@ -157,6 +149,8 @@ enum shoal_err snapshot_on_begin(struct link *l, struct slice body, struct error
 	struct sync_snap_begin m;
 
 	sync_snap_begin_get(&c, &m);
+	if (l->staging != NULL)
+		l->sync->counters.snapshots_broken++;
 	drop_staging(l);
 	struct staging *st = l->staging = try_alloc(sizeof(*st));
 	if (st == NULL || !vvec_from_wire(&st->cut.vector, m.vector))

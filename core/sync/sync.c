@@ -313,6 +313,8 @@ struct sync *sync_new(const struct sync_config *config)
 		return NULL;
 	s->config = *config;
 	s->env = config->env;
+	if (s->config.snapshot_frame == 0)
+		s->config.snapshot_frame = SYNC_SNAP_FRAME;
 	s->joining = true;
 	s->join_must = config->joining;
 	LIST_INIT(&s->peers);

@@ -56,6 +56,7 @@ struct sync_config {
 	uint16_t self;
 	struct id32 cluster;         /* our own identity: a peer's certificate must show the same */
 	const char *version;         /* told to the peers; for trackers() */
+	size_t snapshot_frame;       /* bytes of rows in one frame; 0: 128 KiB (tests: less) */
 	bool joining;                /* the database was set aside: stay JOINING until one exchange is complete */
 	const struct tracker_line *trackers; /* copied; our own line is skipped */
 	size_t n_trackers;

@@ -39,7 +39,7 @@ enum sync_limits {
 	SYNC_READ_BYTES = 1 << 18,  /* one read of the stored log */
 	SYNC_SNAP_FRAME = 1 << 17,
 	SYNC_SNAP_TICK_MS = 20,
-	SYNC_SNAP_TICK_BYTES = 640 << 10, /* with the above: 32 MiB/s */
+	SYNC_SNAP_TICK_FRAMES = 5,  /* with the above: 32 MiB/s */
 	SYNC_DIGEST_MS = 60000,
 	SYNC_CUT_MS = 60000,
 	SYNC_KEEP_LOG_MS = 4000000, /* over an hour: request ids are found again in the log at a restart */

@@ -79,7 +79,7 @@ void sim_on_group_done(struct sim *sim, const struct sim_event *ev)
 		struct sim_event again = *ev;
 		again.result = result;
 		again.cookie = 1; /* written */
-		sim_schedule(sim, sim_random(sim, 3), &again);
+		sim_schedule(sim, sim_random(sim, 1 + sim->config.commit_max_ms / 2), &again);
 		node->written = true;
 		return;
 	}

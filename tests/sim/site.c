@@ -1,0 +1,205 @@
+/* tests/sim/site.c */
+#include "tests/sim/site.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+
+static const char *const alpns[] = { ALPN_SYNC, NULL };
+static const struct id32 cluster = { { 0xc1, 0x05 } };
+
+void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines)
+{
+	static const char *const names[] = { "tracker 1", "tracker 2", "tracker 3", "tracker 4", "tracker 5" };
+	*s = (struct site){ .sim = sim, .id = id, .lines = lines, .n_lines = n_lines };
+	for (size_t i = 0; i < n_lines; i++)
+		if (lines[i].id == id)
+			s->line = lines[i];
+	s->node = sim_node_new(sim, names[id - 1]);
+	s->disk = mem_disk_new();
+}
+
+/* -- loading */
+
+struct loading {
+	struct site *site;
+	struct id32 *held;
+	size_t n_held;
+};
+
+static enum shoal_err load_row(void *ctx, const struct wire_row *row)
+{
+	struct loading *l = ctx;
+	return registry_load(l->site->reg, row);
+}
+
+static enum shoal_err load_vector(void *ctx, uint64_t log, uint64_t seq)
+{
+	struct loading *l = ctx;
+	return registry_load_vector(l->site->reg, log, seq);
+}
+
+static enum shoal_err load_floor(void *ctx, uint64_t log, uint64_t seq)
+{
+	struct loading *l = ctx;
+	return commit_load_floor(l->site->commit, log, seq);
+}
+
+static enum shoal_err load_hlc(void *ctx, uint64_t hlc)
+{
+	struct loading *l = ctx;
+	registry_load_hlc(l->site->reg, hlc);
+	return SHOAL_OK;
+}
+
+static enum shoal_err load_content(void *ctx, const struct id32 *id)
+{
+	struct loading *l = ctx;
+	l->held = realloc(l->held, (l->n_held + 1) * sizeof(*l->held));
+	l->held[l->n_held++] = *id;
+	return SHOAL_OK;
+}
+
+static void must(enum shoal_err rc, const char *what)
+{
+	if (rc == SHOAL_OK)
+		return;
+	fprintf(stderr, "# %s: %s\n", what, error_default(rc));
+	abort();
+}
+
+static enum shoal_err load_request(void *ctx, uint64_t position, struct slice record)
+{
+	struct loading *l = ctx;
+	struct record rec;
+	(void)position;
+	must(record_get(record, &rec), "a stored record");
+	return registry_load_request(l->site->reg, &rec);
+}
+
+static void load(struct site *s)
+{
+	struct loading l = { .site = s };
+	struct store_sink sink = { .ctx = &l, .row = load_row, .vector = load_vector, .floor = load_floor,
+		                   .hlc = load_hlc, .content = load_content };
+	struct error e = { 0 };
+
+	must(store_mem_ops.open(mem_disk_where(s->disk), &s->store, &e), "open");
+	must(store_mem_ops.load(s->store, &sink, &e), "load");
+	must(store_mem_ops.log_read(s->store, 0, SIZE_MAX, load_request, &l, &e), "log");
+	for (size_t i = 0; i < l.n_held; i++)
+		(void)registry_set_held(s->reg, &l.held[i], true); /* not found: content whose op was lost with a crash */
+	free(l.held);
+}
+
+/* -- life */
+
+static uint64_t step(void *owner, const struct env_event *ev)
+{
+	struct site *s = owner;
+	struct env *env = sim_node_env(s->node);
+	uint64_t now = env->mono_ms(env->ctx);
+
+	if (!commit_on_event(s->commit, ev) && !sync_on_event(s->sync, ev) && ev->type != ENV_TICK)
+		abort(); /* nothing else can come */
+	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
+	uint64_t a = commit_tick(s->commit, now);
+	uint64_t b = sync_tick(s->sync, now);
+	return a < b ? a : b;
+}
+
+/* One session of its own, always the same: enough to see that presence travels. */
+static void refresh(void *owner)
+{
+	struct site *s = owner;
+	sync_send_session(s->sync, &(struct sync_session){ .dot = { s->id, 1 },
+	                                                   .home = s->id,
+	                                                   .left_ms = 30000,
+	                                                   .address = slice_str("10.1.1.1:9") });
+}
+
+static void on_session(void *owner, const struct sync_session *session)
+{
+	struct site *s = owner;
+	if (session->home == s->id || !slice_eq_str(session->address, "10.1.1.1:9"))
+		abort();
+	s->leases++;
+}
+
+void site_boot(struct site *s)
+{
+	struct env *env = sim_node_env(s->node);
+	uint64_t log;
+
+	do {
+		env->random(env->ctx, &log, sizeof(log));
+	} while (log == 0);
+	s->reg = registry_new(s->id, log);
+	s->commit = commit_new(env, s->reg);
+	load(s);
+	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
+	s->sync = sync_new(&(struct sync_config){ .env = env,
+	                                          .registry = s->reg,
+	                                          .commit = s->commit,
+	                                          .self = s->id,
+	                                          .cluster = cluster,
+	                                          .version = "sim",
+	                                          .snapshot_frame = 100,
+	                                          .trackers = s->lines,
+	                                          .n_trackers = s->n_lines,
+	                                          .owner = s,
+	                                          .refresh = refresh,
+	                                          .on_session = on_session });
+	sim_start(s->node, &(struct sim_program){ .name = "tracker",
+	                                          .addr = s->line.addr,
+	                                          .alpns = alpns,
+	                                          .identity = cluster,
+	                                          .skew_ms = s->skew_ms,
+	                                          .step = step,
+	                                          .owner = s,
+	                                          .store = s->store });
+}
+
+bool site_up(const struct site *s)
+{
+	return s->reg != NULL;
+}
+
+static void add_counters(struct sync_counters *sum, const struct sync_counters *c)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)c;
+	for (size_t i = 0; i < sizeof(*c) / sizeof(uint64_t); i++)
+		to[i] += from[i];
+}
+
+void site_counters(const struct site *s, struct sync_counters *out)
+{
+	*out = s->before;
+	if (s->sync != NULL)
+		add_counters(out, sync_counters(s->sync));
+}
+
+void site_crash(struct site *s)
+{
+	sim_crash(s->node);
+	add_counters(&s->before, sync_counters(s->sync));
+	sync_free(s->sync);
+	commit_free(s->commit);
+	registry_free(s->reg);
+	store_mem_ops.close(s->store);
+	s->sync = NULL;
+	s->commit = NULL;
+	s->reg = NULL;
+	s->store = NULL;
+}
+
+void site_fini(struct site *s)
+{
+	if (site_up(s))
+		site_crash(s);
+	vvec_fini(&s->durable);
+	mem_disk_free(s->disk);
+	mem_disk_free(s->backup);
+}
