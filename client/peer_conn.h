@@ -127,7 +127,9 @@ void conn_read(struct peer_conn *c);
 void conn_take_asks(struct peer_conn *c);      /* the connection is down: all come back */
 void conn_ask(struct peer_conn *c, struct piece_ask *ask);
 void conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece);
+void conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece);
 void conn_forget(struct peer_conn *c, uint32_t ch);
+void conn_stop_asks(struct peer_conn *c, uint32_t ch);
 
 /* -- peer_send.c */
 void conn_write(struct peer_conn *c);

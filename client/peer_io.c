@@ -145,6 +145,8 @@ static void run_command(struct io_thread *t, struct io_cmd *cmd)
 		break;
 	case IO_CANCEL: conn_cancel(c, cmd->ch, cmd->piece); break;
 	case IO_FORGET: conn_forget(c, cmd->ch); break;
+	case IO_STOP_ASKS: conn_stop_asks(c, cmd->ch); break;
+	case IO_REJECTED: conn_rejected(c, cmd->ch, cmd->piece); break;
 	case IO_SERVE:
 		owned = true;
 		conn_serve(c, container_of(cmd, struct piece_serve, cmd));
@@ -384,6 +386,20 @@ void peer_conn_ask(struct peer_conn *c, struct piece_ask *ask)
 void peer_conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece)
 {
 	struct io_cmd *cmd = small_command(c, IO_CANCEL, ch, piece);
+	if (cmd != NULL)
+		post(c, cmd);
+}
+
+void peer_conn_stop_asks(struct peer_conn *c, uint32_t ch)
+{
+	struct io_cmd *cmd = small_command(c, IO_STOP_ASKS, ch, 0);
+	if (cmd != NULL)
+		post(c, cmd);
+}
+
+void peer_conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece)
+{
+	struct io_cmd *cmd = small_command(c, IO_REJECTED, ch, piece);
 	if (cmd != NULL)
 		post(c, cmd);
 }

@@ -72,7 +72,7 @@ void peer_event_free(struct peer_event *ev);
 
 /* -- commands to a thread (private) */
 enum io_cmd_type {
-	IO_OPEN, IO_SEND, IO_ASK, IO_CANCEL, IO_FORGET, IO_SERVE, IO_SERVE_STOP, IO_CLOSE, IO_RELEASE, IO_VERIFY, IO_STOP,
+	IO_OPEN, IO_SEND, IO_ASK, IO_CANCEL, IO_FORGET, IO_STOP_ASKS, IO_REJECTED, IO_SERVE, IO_SERVE_STOP, IO_CLOSE, IO_RELEASE, IO_VERIFY, IO_STOP,
 };
 struct io_cmd {
 	struct queue_node node;
@@ -127,26 +127,29 @@ struct piece_ask {
 	struct peer_event ev;
 	/* -- the engine's */
 	void *channel;
-	bool told; /* PEER_PIECE_BEGIN has come */
 	/* -- question */
 	uint32_t ch, piece, length;
 	struct piece_sink *sink;
 	/* -- answer */
 	enum ask_result result;
 	struct error error;
+	bool begun;     /* PEER_PIECE_BEGIN was told */
+	bool cancelled; /* by peer_conn_cancel() or _forget(), before it had begun or for good */
 	/* -- thread */
 	TAILQ_ENTRY(piece_ask) entry;
 	struct peer_io *io;
 	uint8_t *buf;
 	uint32_t got;
-	bool begun;
-	uint16_t waiting;
 };
 void peer_conn_ask(struct peer_conn *c, struct piece_ask *ask); /* sends the REQUEST, too */
 /* Sends a CANCEL. What has not begun comes back as ASK_LOST; what has begun may still be finished by the other side. */
 void peer_conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece);
-/* All asks of a channel come back at once; what still arrives for them is thrown away. */
+/* All asks of a channel come back at once; what still arrives for them is thrown away. Its serves are stopped. */
 void peer_conn_forget(struct peer_conn *c, uint32_t ch);
+/* As forget, but serves go on: we need nothing more, others may. */
+void peer_conn_stop_asks(struct peer_conn *c, uint32_t ch);
+/* A REJECT has come for it: the ask comes back as ASK_LOST, cancelled. */
+void peer_conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece);
 struct piece_ask *peer_event_ask(struct peer_event *ev);
 
 /* -- serving: where the pieces of a file come from. The engine opens slots[thread].reader before that thread is told. */

@@ -79,10 +79,21 @@ void conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece)
 	if (ask->begun)
 		return; /* ends with its last byte or with the short-end mark */
 	remember_cancelled(c, ch, piece);
+	ask->cancelled = true;
 	drop_ask(c, ask);
 }
 
-void conn_forget(struct peer_conn *c, uint32_t ch)
+void conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece)
+{
+	struct piece_ask *ask = find_ask(c, ch, piece);
+
+	if (ask == NULL || ask->begun)
+		return;
+	ask->cancelled = true;
+	drop_ask(c, ask);
+}
+
+void conn_stop_asks(struct peer_conn *c, uint32_t ch)
 {
 	struct piece_ask *ask, *next;
 
@@ -90,9 +101,22 @@ void conn_forget(struct peer_conn *c, uint32_t ch)
 		next = TAILQ_NEXT(ask, entry);
 		if (ask->ch != ch)
 			continue;
+		if (c->phase == CONN_OPEN)
+			put_request(c, PEER_CANCEL, ch, ask->piece, ask->length);
 		remember_cancelled(c, ch, ask->piece);
+		ask->cancelled = true;
 		drop_ask(c, ask);
 	}
+}
+
+void conn_forget(struct peer_conn *c, uint32_t ch)
+{
+	struct piece_serve *serve;
+
+	TAILQ_FOREACH(serve, &c->serves, entry)
+		if (serve->ch == ch)
+			serve->stop = true;
+	conn_stop_asks(c, ch);
 }
 
 /* -- PIECE */

@@ -1,0 +1,194 @@
+/* client/download_show.c - what people see of a download, and what time brings. */
+#include <string.h>
+
+#include "client/download.h"
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/units.h"
+
+enum {
+	FIRST_SEEDER_MS = 30000, /* how long a download waits for the first one, if nobody says otherwise */
+	STILL_MS = 3000,         /* no piece for so long: why? */
+};
+
+void download_look(struct job *j)
+{
+	struct download *dl = download_of(j);
+	struct swarm_stats s;
+
+	j->info.peers = dl->nchannels;
+	if (dl->swarm == NULL || dl->st == NULL)
+		return;
+	swarm_stats(dl->swarm, clock_mono_us(), &s);
+	j->info.pieces = s.have;
+	j->info.twice = s.wasted;
+}
+
+/* -- time */
+
+static bool link_is_up(struct transfers *t)
+{
+	struct link_status s;
+
+	link_status(t->config.link, &s);
+	return s.up && t->logged_in;
+}
+
+/* Nothing has come for some time: says why, so that it can be shown and waited for. */
+static void see_why_still(struct download *dl)
+{
+	struct swarm_stats s;
+
+	swarm_stats(dl->swarm, clock_mono_us(), &s);
+	if (dl->nchannels == 0 && !link_is_up(dl->job.t))
+		job_stall(&dl->job, SHOAL_EOFFLINE, "no tracker can be reached, and no peer is connected");
+	else if (s.stall == SWARM_NO_PEERS || s.stall == SWARM_NO_HOLDER)
+		job_stall(&dl->job, SHOAL_ENOSEEDER, "nobody who is online has what is missing");
+	else if (s.stall == SWARM_ALL_SNUBBED || s.stall == SWARM_ALL_REFUSE)
+		job_stall(&dl->job, SHOAL_ESTALLED, swarm_stall_text(s.stall));
+}
+
+static void check_time(struct download *dl)
+{
+	struct job *j = &dl->job;
+	uint64_t since = (clock_mono_us() - j->started_us) / 1000, patience = j->opts.wait_for_seeder_ms;
+	struct error e = { 0 };
+	bool nobody = j->info.state == JOB_STATE_STALLED && j->info.error.code == SHOAL_ENOSEEDER;
+
+	if (patience == 0)
+		patience = FIRST_SEEDER_MS;
+	if (j->opts.timeout_ms > 0 && since > j->opts.timeout_ms)
+		error_set(&e, nobody ? SHOAL_ENOSEEDER : SHOAL_ETIMEOUT, "'%s' did not arrive within %u ms%s%s", j->info.file,
+		          j->opts.timeout_ms, j->info.error.code != SHOAL_OK ? ": " : "",
+		          j->info.error.code != SHOAL_OK ? j->info.error.message : "");
+	else if (nobody && !dl->met && since > patience)
+		error_set(&e, SHOAL_ENOSEEDER, "nobody who is online has '%s'", j->info.file);
+	if (e.code != SHOAL_OK)
+		download_fail(dl, &e);
+}
+
+static void retry_disk(struct download *dl, uint64_t now_ms)
+{
+	if (!dl->disk_full || now_ms < dl->disk_retry_ms || dl->tasks > 0)
+		return;
+	dl->disk_full = false;
+	dl->disk_retry_ms = 0;
+	if (dl->phase == PHASE_OPEN)
+		download_open(dl);
+	else if (dl->phase == PHASE_FINISH)
+		download_finish(dl);
+	else
+		download_hold(dl);
+}
+
+void download_tick(struct job *j, uint64_t now_ms)
+{
+	struct download *dl = download_of(j);
+
+	if (dl->phase == PHASE_CLOSE || dl->phase == PHASE_OVER)
+		return;
+	retry_disk(dl, now_ms);
+	if (dl->paused)
+		return;
+	if ((dl->phase == PHASE_RUN || dl->phase == PHASE_FIND) && now_ms >= dl->ask_at_ms && dl->job.t->logged_in)
+		download_ask_tracker(dl);
+	if (dl->phase == PHASE_RUN) {
+		download_connect(dl, now_ms);
+		download_kick_disk(dl);
+		if (!dl->disk_full && now_ms > dl->moved_ms + STILL_MS)
+			see_why_still(dl);
+		else if (!dl->disk_full && j->info.state == JOB_STATE_STALLED && dl->nchannels > 0)
+			job_set_state(j, JOB_STATE_DOWNLOADING);
+	}
+	if (dl->phase <= PHASE_RUN)
+		check_time(dl);
+}
+
+/* -- job:peers() */
+
+static const char *source_state(const struct download *dl, const struct source *src, struct job_peer *out)
+{
+	struct swarm_peer_stats s;
+
+	if (src->channel == NULL)
+		return src->trying ? "connecting" : src->last != NULL ? "dropped" : "known";
+	if (src->channel->source == NULL)
+		return "handshake";
+	swarm_peer_stats(dl->swarm, src->channel->source, clock_mono_us(), &s);
+	out->rate = s.rate;
+	out->strikes = s.strikes;
+	return s.state;
+}
+
+void download_peers(struct job *j, struct call *c)
+{
+	struct download *dl = download_of(j);
+	struct source *src;
+
+	c->peers = dl->nsources == 0 ? NULL : try_alloc(dl->nsources * sizeof(*c->peers));
+	if (c->peers == NULL)
+		return; /* an empty list; without memory, too */
+	TAILQ_FOREACH(src, &dl->sources, entry) {
+		struct job_peer *p = &c->peers[c->n++];
+		address_format(&src->addr, p->address);
+		memcpy(p->user, src->user, sizeof(p->user));
+		snprintf(p->state, sizeof(p->state), "%s", source_state(dl, src, p));
+		p->pieces = src->pieces;
+		p->bad_pieces = src->bad_pieces;
+	}
+}
+
+/* -- job:explain() */
+
+static void explain_sources(const struct download *dl, struct buf *b)
+{
+	const struct source *src;
+	char text[ADDRESS_MAX];
+	struct job_peer p;
+
+	TAILQ_FOREACH(src, &dl->sources, entry) {
+		p = (struct job_peer){ 0 };
+		buf_printf(b, "\n  %s (%s): %s", address_format(&src->addr, text), src->user, source_state(dl, src, &p));
+		if (src->channel == NULL && src->last != NULL)
+			buf_printf(b, ": %s", src->last);
+		buf_printf(b, ", %u pieces, %u bad", src->pieces, src->bad_pieces);
+	}
+}
+
+static void explain_run(const struct download *dl, struct buf *b)
+{
+	struct swarm_stats s;
+	char rate[UNITS_TEXT];
+
+	swarm_stats(dl->swarm, clock_mono_us(), &s);
+	buf_printf(b, "%u of %u pieces, %u asked for; %u peers connected, %u of them complete, %u silent, %u refusing; %s/s; ",
+	           s.have, s.npieces, s.asked, s.peers, s.seeders, s.snubbed, s.refused, units_bytes(s.rate, rate));
+	if (s.unavailable > 0)
+		buf_printf(b, "%u pieces are with nobody who is connected; ", s.unavailable);
+	buf_printf(b, "%s", swarm_stall_text(s.stall));
+	explain_sources(dl, b);
+}
+
+void download_explain(struct job *j, struct buf *b)
+{
+	struct download *dl = download_of(j);
+	uint32_t have, of;
+
+	buf_printf(b, "%s: ", job_state_word(j->info.state));
+	if (j->info.error.code != SHOAL_OK)
+		buf_printf(b, "%s; ", j->info.error.message);
+	switch (dl->phase) {
+	case PHASE_FIND: buf_printf(b, "asking the tracker who has it"); break;
+	case PHASE_META:
+		have = dl->fetch != NULL ? meta_fetch_have(dl->fetch, &of) : 0;
+		buf_printf(b, "fetching piece hashes, %u parts are there", have);
+		break;
+	case PHASE_OPEN: buf_printf(b, "opening '%s'", dl->dest); break;
+	case PHASE_RUN: explain_run(dl, b); break;
+	case PHASE_DRAIN:
+	case PHASE_FINISH: buf_printf(b, "every piece is there; the whole file is being verified and flushed"); break;
+	case PHASE_TELL: buf_printf(b, "'%s' is complete; telling the tracker", j->info.path); break;
+	case PHASE_CLOSE: buf_printf(b, "ending"); break;
+	case PHASE_OVER: buf_printf(b, "%s", j->info.path); break;
+	}
+}
