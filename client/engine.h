@@ -35,7 +35,7 @@ enum call_kind {
 	CALL_JOB_EXPLAIN, /* job -> text */
 	CALL_JOB_PAUSE, CALL_JOB_RESUME, CALL_JOB_CANCEL, /* job; CANCEL: opts.keep_part */
 	CALL_JOB_LIMIT,  /* job, opts.limit bytes a second; 0: none */
-	CALL_JOB_WAIT,   /* job -> jobs[1], answered when the job has ended; link_timeout is not applied */
+	CALL_JOB_WAIT,   /* job -> jobs[1], answered when the job has ended; timeout_ms 0: however long that takes */
 	CALL_LIMITS,     /* opts.down, opts.up (UINT64_MAX: leave) -> opts as they are now */
 	CALL_STOP_SHARE, /* group, file -> frames of STOP_SHARE; the engine forgets the share */
 	CALL_HAVE,       /* -> shares[n]: what this device shares (to fill list_files' `have`) */
@@ -104,12 +104,17 @@ enum client_event_type {
 	EVENT_ANSWER,       /* call: answered, now the receiver's again */
 	EVENT_JOB,          /* word ("job.queued", "job.started", "job.progress", "job.stalled", ...), job */
 	EVENT_TRACKER_UP,   /* tracker */
-	EVENT_TRACKER_LOST, /* tracker, text */
+	EVENT_TRACKER_LOST, /* tracker, text; also when a tracker is refused for its identity */
 	EVENT_LOGGED_IN,    /* user */
 	EVENT_LOGGED_OUT,   /* text */
 	EVENT_ASK_LOGIN,    /* user: log in again automatically? answer with CALL_ANSWER */
-	EVENT_TRACKER,      /* word = event_word() of the EVNT; group, file, user, text as far as it has them */
-	EVENT_SHARE,        /* word: "file.changed", "file.removed" ...; group, file, text: a share of ours was dropped */
+	/* word = event_word() of the EVNT ("conflict" for a note of that kind); group, file, user, text as far as it has
+	 * them. A first contact with a tracker is a "note" too. */
+	EVENT_TRACKER,
+	/* A share of ours, group, file, text. word: "file.removed": the tracker lists it no longer; "file.changed": it was
+	 * changed on disk and is given up; "file.missing": it is not where it was; "file.unknown": the tracker lists it for
+	 * this device, which does not know it. */
+	EVENT_SHARE,
 };
 
 struct client_event {

@@ -108,7 +108,8 @@ struct link {
 	uint8_t token[LINK_TOKEN_MAX];
 	size_t token_len;
 	struct buf password;     /* empty: not kept */
-	uint64_t hello_sent_wall_ms;
+	uint64_t clock_asked_ms;  /* wall clock when HELLO or the last heartbeat was sent */
+	uint64_t clock_rtt_ms;   /* of the answer that gave clock_offset_ms; the quickest of a connection is the best */
 	uint32_t shares;
 	uint64_t shares_digest;
 	struct link_status status; /* up and logged_in are filled in when asked for */

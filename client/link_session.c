@@ -188,16 +188,27 @@ void link_set_auto_login(struct link *l, enum auto_login how)
 
 /* -- HELLO */
 
+/* The tracker's clock in an answer, taken to be that of the middle between question and answer. */
+static void take_clock(struct link *l, uint64_t tracker_wall_ms)
+{
+	uint64_t now = l->config.env->wall_ms(l->config.env->ctx);
+	uint64_t rtt = now > l->clock_asked_ms ? now - l->clock_asked_ms : 0;
+
+	if (rtt > l->clock_rtt_ms)
+		return;
+	l->clock_rtt_ms = rtt;
+	l->status.clock_offset_ms = (int64_t)(tracker_wall_ms - (now - rtt / 2));
+}
+
 static void take_hello(struct link *l, const struct rep_hello *hello)
 {
 	struct env *env = l->config.env;
-	uint64_t now_wall = env->wall_ms(env->ctx);
-	uint64_t middle = l->hello_sent_wall_ms + (now_wall - l->hello_sent_wall_ms) / 2;
 	char you[ADDRESS_MAX];
 
 	l->status.plaintext = hello->plaintext != 0;
 	l->status.ticket_key = hello->ticket_key;
-	l->status.clock_offset_ms = (int64_t)(hello->wall_ms - middle);
+	l->clock_rtt_ms = UINT64_MAX;
+	take_clock(l, hello->wall_ms);
 	memset(&l->status.you, 0, sizeof(l->status.you));
 	if (slice_to_str(hello->you, you, sizeof(you)))
 		address_parse(you, true, &l->status.you, NULL);
@@ -267,7 +278,7 @@ void link_session_greet(struct link *l)
 	req.token = slice_of(l->token, l->token_told ? l->token_len : 0);
 	req.seen = slice_of(seen.data, seen.failed ? 0 : seen.len);
 	req_hello_put(&fields, &req);
-	l->hello_sent_wall_ms = l->config.env->wall_ms(l->config.env->ctx);
+	l->clock_asked_ms = l->config.env->wall_ms(l->config.env->ctx);
 	link_call_add(l, VERB_HELLO, &fields, LINK_HELLO_MS, true, on_hello, l);
 	if (fields.data != NULL)
 		OPENSSL_cleanse(fields.data, fields.cap);
@@ -290,6 +301,7 @@ static void on_heartbeat(void *arg, const struct link_reply *reply)
 		link_drop(l, "it answers a heartbeat with nonsense");
 		return;
 	}
+	take_clock(l, beat.wall_ms);
 	if (l->logged_in && beat.token.len > 0)
 		keep_token(l, beat.token);
 	if (l->logged_in && beat.differ != 0)
@@ -302,6 +314,7 @@ void link_session_heartbeat(struct link *l)
 	struct req_heartbeat req = { .shares = l->shares, .shares_digest = l->shares_digest };
 
 	l->heartbeat_at_ms = link_now(l) + l->heartbeat_ms;
+	l->clock_asked_ms = l->config.env->wall_ms(l->config.env->ctx);
 	req_heartbeat_put(&fields, &req);
 	link_call_add(l, VERB_HEARTBEAT, &fields, LINK_SILENT_MS * 2, true, on_heartbeat, l);
 	buf_free(&fields);

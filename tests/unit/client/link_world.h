@@ -283,7 +283,7 @@ static void w_answer_plain(struct world *w, const struct fake_cmd *cmd)
 	if (cmd->head.verb == VERB_CREATE_GROUP)
 		rep_gid_put(&out, &(struct rep_gid){ .gid = { .b = { 9 } } });
 	if (cmd->head.verb == VERB_HEARTBEAT)
-		rep_heartbeat_put(&out, &(struct rep_heartbeat){ .wall_ms = w_wall(w) });
+		rep_heartbeat_put(&out, &(struct rep_heartbeat){ .wall_ms = w_wall(w) + 5000 });
 	w_reply(w, cmd, head, &out);
 	buf_free(&out);
 }

@@ -318,21 +318,31 @@ static void a_user_is_logged_in_once_a_home(void)
 	stub_stop(t);
 }
 
+static uint64_t last_progress(const struct client *c)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < c->n_log; i++)
+		if (strcmp(c->log[i]->word, "job.progress") == 0)
+			bytes = c->log[i]->job->bytes;
+	return bytes;
+}
+
 static void progress_is_merged_and_the_rest_is_in_order(void)
 {
 	struct tracker_stub *t = stub_start();
 	struct client *c = client_start(t, "jobs");
-	uint64_t job = upload(c, "/nowhere"), unread = 0;
+	uint64_t job = upload(c, "/nowhere"), told = 0;
 	struct call *wait = job_call(CALL_JOB_WAIT, job), *brief = job_call(CALL_JOB_WAIT, job);
 
 	CHECK_INT(find_event(c, EVENT_JOB, "job.queued"), !=, SIZE_MAX);
 	engine_post(c->engine, wait);
 	brief->timeout_ms = 20;
 	CHECK_INT(ask_code(c, brief), ==, SHOAL_ETIMEOUT);
-	CHECK_INT(await_event(c, EVENT_JOB, "job.progress")->job->bytes, ==, 1000); /* the newest */
+	while (last_progress(c) != 1000) /* the first one may be early, the newest comes in the end */
+		call_free(take_events(c, NULL));
 	for (size_t i = 0; i < c->n_log; i++)
-		unread += strcmp(c->log[i]->word, "job.progress") == 0;
-	CHECK_INT(unread, <=, 2);
+		told += strcmp(c->log[i]->word, "job.progress") == 0;
+	CHECK_INT(told, <=, 3);
 	engine_post(c->engine, job_call(CALL_JOB_CANCEL, job));
 	struct call *answered;
 	while ((answered = take_events(c, wait)) == NULL)

@@ -402,6 +402,21 @@ static void a_heartbeat_keeps_the_connection(void)
 	end(w);
 }
 
+static void the_quickest_answer_sets_the_clock(void)
+{
+	struct world *w = begin(1, AUTO_LOGIN_YES);
+	w->trackers[0].mute = true;
+	w_run(w, 1000); /* HELLO waits for a second at a tracker that is slow */
+	w->trackers[0].mute = false;
+	struct fake_cmd hello = *w_last_cmd(w, VERB_HELLO);
+	w_answer(w, &hello);
+	w_run(w, 10);
+	CHECK_INT(w_status(w).clock_offset_ms, ==, 5500); /* half of it too much */
+	w_run(w, 11000);
+	CHECK_INT(w_status(w).clock_offset_ms, ==, 5000);
+	end(w);
+}
+
 static void a_silent_connection_is_given_up(void)
 {
 	struct world *w = begin_logged_in(2, AUTO_LOGIN_YES);
@@ -662,7 +677,7 @@ int main(void)
 		TEST(no_to_the_question_logs_out), TEST(yes_with_a_refused_token_logs_in_again),
 		TEST(without_any_tracker_a_call_ends_offline), TEST(a_tracker_that_does_not_answer_is_a_timeout),
 		TEST(the_pages_of_a_list_come_once), TEST(a_cancelled_call_is_heard_of_no_more), TEST(busy_is_tried_again),
-		TEST(a_heartbeat_keeps_the_connection), TEST(a_silent_connection_is_given_up),
+		TEST(a_heartbeat_keeps_the_connection), TEST(the_quickest_answer_sets_the_clock), TEST(a_silent_connection_is_given_up),
 		TEST(a_tracker_without_a_hello_is_left), TEST(garbage_closes_the_connection), TEST(random_bytes_do_no_harm),
 		TEST(hello_answered_with_nonsense_is_left), TEST(a_leaving_tracker_is_left_at_once),
 		TEST(an_ended_session_is_over), TEST(logout_forgets_everything), TEST(logout_without_a_tracker_forgets_too),
