@@ -86,7 +86,7 @@ $(B)/gen/lua_embedded.h: $(LUA_SRC) scripts/embed-lua.sh
 	@mkdir -p $(@D)
 	scripts/embed-lua.sh $(LUA_SRC) > $@.tmp
 	mv $@.tmp $@
-$(B)/client/%.o: | $(B)/gen/lua_embedded.h
+$(call obj,$(CLIENT_SRC)): | $(B)/gen/lua_embedded.h
 
 $(B)/shoal: $(B)/client/main.o $(foreach f,$(below.client),$(B)/lib$(f).a)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.client) -o $@

@@ -1,0 +1,68 @@
+/* client/interrupt.c */
+#include "client/interrupt.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t noted;
+
+/* A second SIGTERM, or a second Ctrl-C that nobody has taken in between, ends the program where it stands: whatever
+ * does not look at the first one hangs. */
+static void note(int signal_number)
+{
+	if (noted == signal_number)
+		_exit(128 + signal_number);
+	noted = signal_number;
+}
+
+static void ours(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+}
+
+void interrupt_install(void)
+{
+	struct sigaction sa = { .sa_handler = note }; /* no SA_RESTART: a read() of the terminal shall end */
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+void interrupt_block(void)
+{
+	sigset_t set;
+	ours(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+void interrupt_unblock(void)
+{
+	sigset_t set;
+	ours(&set);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int interrupt_pending(void)
+{
+	return noted;
+}
+
+int interrupt_take(void)
+{
+	int was = noted;
+	noted = 0;
+	return was;
+}
+
+void interrupt_raise(int signal_number)
+{
+	noted = signal_number;
+}

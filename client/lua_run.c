@@ -1,0 +1,480 @@
+/* client/lua_run.c - the host: making the lua_State, running scripts and lines, errors, exit codes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/interrupt.h"
+#include "client/lua_internal.h"
+#include "client/suggest.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/name.h"
+#include "lua_embedded.h"
+
+enum { HOOK_COUNT = 10000 }; /* instructions between two looks for Ctrl-C */
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	if (interrupt_pending() != 0)
+		lua_check_interrupt(L);
+}
+
+/* -- errors */
+
+static bool is_ours(const char *line, size_t len)
+{
+	static const char *const marks[] = { "\t[C]:", "\tshoal.", "\t[string \"shoal.", "\t(...tail calls...)" };
+	for (size_t i = 0; i < COUNT_OF(marks); i++)
+		if (len >= strlen(marks[i]) && strncmp(line, marks[i], strlen(marks[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Only the frames of the user's own code; nothing at all if that is a single one, which the message names already. */
+int lua_traceback(lua_State *L)
+{
+	if (!lua_isstring(L, 1))
+		return 1;
+	luaL_traceback(L, L, NULL, 1);
+	const char *p = lua_tostring(L, -1);
+	unsigned frames = 0;
+	luaL_Buffer b;
+	luaL_buffinit(L, &b);
+	while (*p != '\0') {
+		size_t len = strcspn(p, "\n");
+		if (host_of(L)->config.verbose || !is_ours(p, len)) {
+			luaL_addchar(&b, '\n');
+			luaL_addlstring(&b, p, len);
+			frames += p[0] == '\t';
+		}
+		p += len + (p[len] == '\n');
+	}
+	luaL_pushresult(&b);
+	if (frames <= 1)
+		lua_settop(L, 1);
+	else {
+		lua_pushvalue(L, 1);
+		lua_insert(L, -2);
+		lua_concat(L, 2);
+	}
+	return 1;
+}
+
+static void print_line(const char *text)
+{
+	char shown[4096];
+	while (*text != '\0') { /* a line at a time: what came from others cannot drive the terminal */
+		size_t len = strcspn(text, "\n");
+		size_t tabs = strspn(text, "\t");
+		fprintf(stderr, "%.*s%s\n", (int)tabs, text, text_escape(text + tabs, len - tabs, shown, sizeof(shown)));
+		text += len + (text[len] == '\n');
+	}
+}
+
+void host_print_error(struct lua_host *h, lua_State *L, int index, const char *prefix)
+{
+	struct buf text = { 0 };
+	(void)h;
+	index = lua_absindex(L, index);
+	buf_printf(&text, "shoal: %s%s", prefix, prefix[0] != '\0' ? ": " : "");
+	if (lua_is_err(L, index)) {
+		struct value v = lua_err_value(L, index);
+		const char *where = value_get_text(&v, "where", "");
+		buf_printf(&text, "%s%s%s: %s (%s)", where, where[0] != '\0' ? ": " : "", value_get_text(&v, "op", "?"),
+		           value_get_text(&v, "message", "?"), value_get_text(&v, "code", "?"));
+		value_free(&v);
+	} else {
+		buf_printf(&text, "%s", luaL_tolstring(L, index, NULL));
+		lua_pop(L, 1);
+	}
+	char *s = buf_steal_str(&text);
+	print_line(s != NULL ? s : "shoal: out of memory");
+	free(s);
+}
+
+int host_error_code(lua_State *L, int index)
+{
+	int sig = interrupt_pending();
+	if (sig != 0)
+		return error_exit_code(SHOAL_EINTERNAL);
+	if (!lua_is_err(L, index))
+		return 1;
+	struct value v = lua_err_value(L, index);
+	int code = error_exit_code(error_from_word(value_get_text(&v, "code", "")));
+	value_free(&v);
+	return code;
+}
+
+int exit_code_join(int a, int b)
+{
+	enum { SEVERAL = 20 };
+	return a == 0 || a == b ? b : b == 0 ? a : SEVERAL;
+}
+
+unsigned lua_host_report(struct lua_host *h, int *code)
+{
+	struct own_job *j;
+	struct failure *f;
+	unsigned n = 0;
+	while ((j = TAILQ_FIRST(&h->jobs)) != NULL) {
+		struct job_info info;
+		char text[sizeof(info.error.message) + 400];
+		if (shell_job(h->config.shell, j->id, &info) && info.state == JOB_STATE_FAILED) {
+			snprintf(text, sizeof(text), "%s%s%s '%s': %s (%s)", j->where, j->where[0] != '\0' ? ": " : "",
+			         info.kind == JOB_UPLOAD ? "upload_file" : "download_file", info.file, info.error.message,
+			         error_word(info.error.code));
+			host_note_failure(h, ++h->last_failure, info.error.code, text);
+		}
+		TAILQ_REMOVE(&h->jobs, j, link);
+		free(j);
+	}
+	while ((f = TAILQ_FIRST(&h->failures)) != NULL) {
+		char *line = str_printf("shoal: %s", f->text != NULL ? f->text : "a failure");
+		print_line(line);
+		free(line);
+		*code = exit_code_join(*code, error_exit_code(f->code));
+		n++;
+		TAILQ_REMOVE(&h->failures, f, link);
+		free(f->text);
+		free(f);
+	}
+	return n;
+}
+
+/* -- running */
+
+bool lua_host_call(struct lua_host *h, int nargs, int *nresults, int *code)
+{
+	lua_State *L = h->L;
+	int base = lua_gettop(L) - nargs;
+	lua_pushcfunction(L, lua_traceback);
+	lua_insert(L, base);
+	int rc = lua_pcall(L, nargs, LUA_MULTRET, base);
+	lua_remove(L, base);
+	if (rc == LUA_OK) {
+		*nresults = lua_gettop(L) - base + 1;
+		return true;
+	}
+	*code = host_error_code(L, -1);
+	if (interrupt_pending() == 0)
+		host_print_error(h, L, -1, "");
+	lua_settop(L, base - 1);
+	return false;
+}
+
+static int run_loaded(struct lua_host *h, int nargs)
+{
+	int code = 0, n;
+	if (lua_host_call(h, nargs, &n, &code))
+		lua_pop(h->L, n);
+	return code;
+}
+
+int lua_host_script(struct lua_host *h, const char *path)
+{
+	lua_State *L = h->L;
+	if (luaL_loadfilex(L, path, "t") != LUA_OK) {
+		host_print_error(h, L, -1, "");
+		lua_pop(L, 1);
+		return error_exit_code(SHOAL_EUSAGE);
+	}
+	lua_getglobal(L, "arg");
+	int n = (int)luaL_len(L, -1), table = lua_gettop(L);
+	luaL_checkstack(L, n + 4, "too many arguments");
+	for (int i = 1; i <= n; i++)
+		lua_rawgeti(L, table, i);
+	lua_remove(L, table);
+	return run_loaded(h, n);
+}
+
+enum line_state lua_host_compile(struct lua_host *h, const char *name, const char *code, bool *expression, struct error *e)
+{
+	lua_State *L = h->L;
+	*expression = true;
+	lua_pushfstring(L, "return %s", code);
+	int rc = luaL_loadbufferx(L, lua_tostring(L, -1), lua_rawlen(L, -1), name, "t");
+	lua_remove(L, -2);
+	if (rc == LUA_OK)
+		return LINE_OK;
+	lua_pop(L, 1);
+	*expression = false;
+	if (luaL_loadbufferx(L, code, strlen(code), name, "t") == LUA_OK)
+		return LINE_OK;
+	size_t len;
+	const char *why = lua_tolstring(L, -1, &len);
+	bool unfinished = len >= 5 && strcmp(why + len - 5, "<eof>") == 0;
+	error_set(e, SHOAL_EUSAGE, "%s", why);
+	lua_pop(L, 1);
+	return unfinished ? LINE_INCOMPLETE : LINE_BAD;
+}
+
+int lua_host_code(struct lua_host *h, const char *name, const char *code)
+{
+	bool expression;
+	struct error e;
+	if (lua_host_compile(h, name, code, &expression, &e) != LINE_OK) {
+		fprintf(stderr, "shoal: %s\n", e.message);
+		return error_exit_code(SHOAL_EUSAGE);
+	}
+	return run_loaded(h, 0);
+}
+
+int lua_host_require(struct lua_host *h, const char *module)
+{
+	int n, code = 0;
+	lua_getglobal(h->L, "require");
+	lua_pushstring(h->L, module);
+	if (!lua_host_call(h, 1, &n, &code))
+		return code;
+	lua_settop(h->L, lua_gettop(h->L) - n + 1);
+	lua_setglobal(h->L, module);
+	return 0;
+}
+
+/* -- arguments: arg as in lua, shoal.args with "--name value" and "--name=value" taken apart */
+
+static void put_arg(lua_State *L, const char *word, const char *next, bool *took_next)
+{
+	const char *eq = strchr(word, '=');
+	lua_pushlstring(L, word, eq != NULL ? (size_t)(eq - word) : strlen(word));
+	*took_next = eq == NULL && next != NULL && strncmp(next, "--", 2) != 0;
+	if (eq != NULL)
+		lua_pushstring(L, eq + 1);
+	else if (*took_next)
+		lua_pushstring(L, next);
+	else
+		lua_pushboolean(L, 1);
+	lua_rawset(L, -3);
+}
+
+void lua_host_args(struct lua_host *h, const char *script, char *const *argv, int argc)
+{
+	lua_State *L = h->L;
+	lua_createtable(L, argc, 1);
+	for (int i = 0; i < argc; i++) {
+		lua_pushstring(L, argv[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_pushstring(L, script);
+	lua_rawseti(L, -2, 0);
+	lua_setglobal(L, "arg");
+
+	lua_getglobal(L, "shoal");
+	lua_createtable(L, 0, argc);
+	for (int i = 0, n = 0; i < argc; i++) {
+		bool took = false;
+		if (strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0') {
+			put_arg(L, argv[i] + 2, i + 1 < argc ? argv[i + 1] : NULL, &took);
+		} else {
+			lua_pushstring(L, argv[i]);
+			lua_rawseti(L, -2, ++n);
+		}
+		i += took;
+	}
+	lua_setfield(L, -2, "args");
+	lua_pop(L, 1);
+	if (script == NULL)
+		return;
+	char *folder = fs_dirname(script);
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "path");
+	lua_pushfstring(L, "%s/?.lua;%s", folder, lua_tostring(L, -1));
+	lua_setfield(L, -3, "path");
+	lua_pop(L, 2);
+	free(folder);
+}
+
+/* -- globals */
+
+static int undeclared(lua_State *L)
+{
+	if (!host_of(L)->strict_globals || lua_type(L, 2) != LUA_TSTRING)
+		return 0;
+	const char *name = lua_tostring(L, 2);
+	struct suggestion s = { .word = name };
+	lua_getfield(L, lua_upvalueindex(1), name);
+	if (lua_toboolean(L, -1))
+		return 0;
+	lua_pushnil(L);
+	while (lua_next(L, 1) != 0) {
+		if (lua_type(L, -2) == LUA_TSTRING)
+			suggest_try(&s, lua_tostring(L, -2));
+		lua_pop(L, 1);
+	}
+	return s.best != NULL ? luaL_error(L, "undeclared global '%s': did you mean '%s'?", name, s.best)
+	                      : luaL_error(L, "undeclared global '%s'", name);
+}
+
+static int declare(lua_State *L)
+{
+	if (lua_type(L, 2) == LUA_TSTRING) {
+		lua_pushvalue(L, 2);
+		lua_pushboolean(L, 1);
+		lua_rawset(L, lua_upvalueindex(1));
+	}
+	lua_settop(L, 3);
+	lua_rawset(L, 1);
+	return 0;
+}
+
+static void watch_globals(lua_State *L)
+{
+	lua_pushglobaltable(L);
+	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 0); /* names that were assigned, be it nil */
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, undeclared, 1);
+	lua_setfield(L, -3, "__index");
+	lua_pushcclosure(L, declare, 1);
+	lua_setfield(L, -2, "__newindex");
+	lua_setmetatable(L, -2);
+	lua_pop(L, 1);
+}
+
+static int l_exit(lua_State *L)
+{
+	struct lua_host *h = host_of(L);
+	int code = lua_isboolean(L, 1) ? !lua_toboolean(L, 1) : (int)luaL_optinteger(L, 1, 0);
+	if (h->config.exit != NULL)
+		h->config.exit(h->config.owner, code);
+	exit(code);
+}
+
+static void set_paths(struct lua_host *h)
+{
+	lua_State *L = h->L;
+	const char *more = getenv("SHOAL_PATH");
+	lua_getglobal(L, "package");
+	lua_pushfstring(L, "./?.lua%s%s%s%s%s", more != NULL && more[0] != '\0' ? ";" : "", more != NULL ? more : "",
+	                h->config.lua_folder != NULL ? ";" : "", h->config.lua_folder != NULL ? h->config.lua_folder : "",
+	                h->config.lua_folder != NULL ? "/?.lua" : "");
+	lua_setfield(L, -2, "path");
+	lua_pushliteral(L, "");
+	lua_setfield(L, -2, "cpath");
+	lua_getfield(L, -1, "preload");
+	for (size_t i = 0; lua_embedded[i].name != NULL; i++) {
+		bool test_only = strcmp(lua_embedded[i].name, "shoal.test") == 0;
+		if (test_only && !h->config.testing)
+			continue;
+		char *chunk = str_printf("=%s", lua_embedded[i].name);
+		if (luaL_loadbufferx(L, (const char *)lua_embedded[i].data, lua_embedded[i].len, chunk, "t") == LUA_OK)
+			lua_setfield(L, -2, lua_embedded[i].name);
+		else
+			host_print_error(h, L, -1, "embedded module");
+		free(chunk);
+	}
+	if (h->config.testing) {
+		lua_pushcfunction(L, luaopen_shoal_proc);
+		lua_setfield(L, -2, "shoal.proc");
+	}
+	lua_pop(L, 2);
+}
+
+static int open_all(lua_State *L)
+{
+	struct lua_host *h = host_of(L);
+	luaL_openlibs(L);
+	lua_err_open(L);
+	lua_job_open(L);
+	lua_createtable(L, 0, 32);
+	lua_shoal_open(L);
+	lua_task_open(L);
+	lua_event_open(L);
+	lua_bind_open(L);
+	if (h->config.build_folder != NULL) {
+		lua_pushstring(L, h->config.build_folder);
+		lua_setfield(L, -2, "build_folder");
+	}
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_pushvalue(L, -2);
+	lua_setfield(L, -2, "shoal");
+	lua_pop(L, 1);
+	lua_setglobal(L, "shoal");
+	lua_getglobal(L, "os");
+	lua_pushcfunction(L, l_exit);
+	lua_setfield(L, -2, "exit");
+	lua_pop(L, 1);
+	watch_globals(L);
+	set_paths(h);
+	return 0;
+}
+
+struct lua_host *lua_host_new(const struct lua_host_config *config)
+{
+	struct lua_host *h = xalloc(sizeof(*h));
+	h->config = *config;
+	h->fatal = LUA_NOREF;
+	h->woken.match = h->woken.got = LUA_NOREF;
+	TAILQ_INIT(&h->tasks);
+	TAILQ_INIT(&h->awaits);
+	TAILQ_INIT(&h->subscriptions);
+	TAILQ_INIT(&h->timers);
+	TAILQ_INIT(&h->events);
+	TAILQ_INIT(&h->failures);
+	TAILQ_INIT(&h->jobs);
+	h->L = luaL_newstate();
+	if (h->L == NULL)
+		abort();
+	*(struct lua_host **)lua_getextraspace(h->L) = h;
+	lua_pushcfunction(h->L, open_all);
+	if (lua_pcall(h->L, 0, 0, 0) != LUA_OK) {
+		fprintf(stderr, "shoal: cannot start Lua: %s\n", lua_tostring(h->L, -1));
+		abort();
+	}
+	lua_sethook(h->L, hook, LUA_MASKCOUNT, HOOK_COUNT);
+	host_listen(h);
+	return h;
+}
+
+void lua_host_free(struct lua_host *h)
+{
+	struct failure *f;
+	struct own_job *j;
+	struct pending_event *p;
+	struct subscription *s;
+	if (h == NULL)
+		return;
+	shell_drop(h->config.shell, h->listener);
+	host_close_tasks(h);
+	lua_close(h->L);
+	while ((f = TAILQ_FIRST(&h->failures)) != NULL) {
+		TAILQ_REMOVE(&h->failures, f, link);
+		free(f->text);
+		free(f);
+	}
+	while ((j = TAILQ_FIRST(&h->jobs)) != NULL) {
+		TAILQ_REMOVE(&h->jobs, j, link);
+		free(j);
+	}
+	while ((p = TAILQ_FIRST(&h->events)) != NULL) {
+		TAILQ_REMOVE(&h->events, p, link);
+		value_free(&p->value);
+		free(p);
+	}
+	while ((s = TAILQ_FIRST(&h->subscriptions)) != NULL) {
+		TAILQ_REMOVE(&h->subscriptions, s, link);
+		free(s);
+	}
+	value_free(&h->config.settings);
+	free(h);
+}
+
+lua_State *lua_host_state(struct lua_host *h)
+{
+	return h->L;
+}
+
+struct shell *lua_host_shell(struct lua_host *h)
+{
+	return h->config.shell;
+}
+
+void lua_host_asking(struct lua_host *h, enum cmd_asking asking)
+{
+	h->config.asking = asking;
+}
+
+void lua_host_strict_globals(struct lua_host *h, bool on)
+{
+	h->strict_globals = on;
+}

@@ -1,0 +1,295 @@
+/* client/session.c */
+#include "client/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+#include "client/interrupt.h"
+#include "client/suggest.h"
+#include "client/typed.h"
+#include "core/base/fs.h"
+#include "core/base/name.h"
+
+static void print_buf(struct buf *b)
+{
+	if (b->data != NULL)
+		fwrite(b->data, 1, b->len, stdout);
+	fflush(stdout);
+	buf_free(b);
+}
+
+static void complain(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void complain(struct session *s, int code, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX + 100], shown[2 * sizeof(text)];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "error: %s\n", text_escape(text, strlen(text), shown, sizeof(shown)));
+	s->code = exit_code_join(s->code, code);
+}
+
+/* -- results */
+
+static void print_value(struct session *s, int index)
+{
+	lua_State *L = lua_host_state(s->host);
+	struct buf b = { 0 };
+	struct value v = lua_to_value(L, index);
+	if (v.failed) { /* a function, or a table that holds one */
+		char shown[1024];
+		size_t len;
+		const char *text = luaL_tolstring(L, index, &len);
+		buf_printf(&b, "%s\n", text_escape(text, len, shown, sizeof(shown)));
+		lua_pop(L, 1);
+	} else {
+		format_value(&b, &v, &s->format);
+	}
+	value_free(&v);
+	print_buf(&b);
+}
+
+static void print_failure(struct session *s, int index)
+{
+	struct value v = lua_err_value(lua_host_state(s->host), index);
+	const char *code = value_get_text(&v, "code", "internal");
+	complain(s, error_exit_code(error_from_word(code)), "%s (%s)", value_get_text(&v, "message", "?"), code);
+	value_free(&v);
+}
+
+/* `_` and out[n]. */
+static void remember(struct session *s, int index)
+{
+	lua_State *L = lua_host_state(s->host);
+	lua_pushvalue(L, index);
+	lua_setglobal(L, "_");
+	if (lua_getglobal(L, "out") == LUA_TTABLE) {
+		lua_pushvalue(L, index);
+		lua_rawseti(L, -2, (lua_Integer)++s->nout);
+	}
+	lua_pop(L, 1);
+}
+
+static void show_results(struct session *s, int n)
+{
+	lua_State *L = lua_host_state(s->host);
+	int first = lua_gettop(L) - n + 1;
+	if (n >= 2 && lua_isnil(L, first) && lua_is_err(L, first + 1)) {
+		print_failure(s, first + 1);
+	} else if (n > 0) {
+		for (int i = first; i < first + n; i++)
+			print_value(s, i);
+		remember(s, first);
+	}
+	lua_pop(L, n);
+}
+
+/* The function and its arguments lie on the stack. */
+static void call(struct session *s, int nargs)
+{
+	int n = 0, code = 0;
+	fflush(stdout);
+	if (lua_host_call(s->host, nargs, &n, &code))
+		show_results(s, n);
+	else
+		s->code = exit_code_join(s->code, code);
+}
+
+/* -- typed forms */
+
+static void run_typed(struct session *s, const char *line)
+{
+	lua_State *L = lua_host_state(s->host);
+	struct typed t;
+	struct error e;
+	if (typed_parse(line, &t, &e) != SHOAL_OK) {
+		complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message);
+		return;
+	}
+	struct cmd_run *run = cmd_run_new(t.cmd); /* only to check: the line itself goes through Lua like any other */
+	bool ok = run != NULL;
+	for (unsigned i = 0; ok && i < t.n; i++)
+		run->argv[i] = value_copy(&t.argv[i]);
+	if (ok && cmd_check_args(run, t.n, &e) != SHOAL_OK) {
+		complain(s, error_exit_code(SHOAL_EUSAGE), "%s: %s", t.cmd->name, e.message);
+		ok = false;
+	}
+	cmd_run_free(run);
+	if (ok) {
+		bool upload = s->piped && strcmp(t.cmd->name, "upload_file") == 0;
+		lua_getglobal(L, t.cmd->name);
+		for (unsigned i = 0; i < t.n; i++)
+			lua_push_value(L, &t.argv[i]);
+		if (upload) {
+			while (t.n < 2 + 1u)
+				lua_pushnil(L), t.n++;
+			if (!lua_istable(L, -1)) {
+				lua_pop(L, 1);
+				lua_createtable(L, 0, 1);
+			}
+			lua_pushboolean(L, 1);
+			lua_setfield(L, -2, "wait");
+		}
+		call(s, (int)t.n);
+	}
+	typed_free(&t);
+}
+
+static bool compiles(struct session *s, const char *line, const char *more)
+{
+	bool expression;
+	struct error e;
+	char *code = str_printf("%s%s", line, more);
+	bool ok = lua_host_compile(s->host, "=typed", code, &expression, &e) == LINE_OK;
+	free(code);
+	if (ok)
+		lua_pop(lua_host_state(s->host), 1);
+	return ok;
+}
+
+/* A verb in front, and no Lua: it does not compile. An unfinished statement counts as Lua, unless all it lacks is to be
+ * a statement at all: upload_file "a b.txt" team */
+static bool is_typed(struct session *s, const char *line)
+{
+	const char *rest;
+	bool expression;
+	struct error e;
+	if (typed_verb(line, &rest) == NULL)
+		return false;
+	if (rest[strspn(rest, " \t")] == '\0')
+		return true; /* a lone verb calls it */
+	switch (lua_host_compile(s->host, "=typed", line, &expression, &e)) {
+	case LINE_OK: lua_pop(lua_host_state(s->host), 1); return false;
+	case LINE_INCOMPLETE: return compiles(s, line, "()");
+	case LINE_BAD: return true;
+	}
+	return false;
+}
+
+/* -- dot commands */
+
+static const char *const dots[] = { "help", "jobs", "trackers", "history", "quit" };
+
+static void print_help(struct session *s, const char *name)
+{
+	struct buf b = { 0 };
+	if (!help_print(name[0] != '\0' ? name : NULL, &b)) {
+		const char *near = cmd_suggest(name);
+		complain(s, error_exit_code(SHOAL_EUSAGE), near != NULL ? "no command '%s': did you mean '%s'?" : "no command '%s'",
+		         name, near);
+	}
+	print_buf(&b);
+}
+
+static void print_jobs(struct session *s)
+{
+	struct job_info *jobs;
+	struct buf b = { 0 };
+	size_t n = shell_jobs(s->shell, &jobs);
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&b, "%3llu  ", (unsigned long long)jobs[i].id);
+		format_job(&b, &jobs[i]);
+	}
+	if (n == 0)
+		buf_printf(&b, "(none)\n");
+	free(jobs);
+	print_buf(&b);
+}
+
+static enum session_result dot_command(struct session *s, const char *line)
+{
+	char word[32];
+	size_t len = strcspn(line, " \t");
+	const char *arg = line + len + strspn(line + len, " \t");
+	if (!slice_to_str(slice_of(line, len), word, sizeof(word)))
+		word[0] = '\0';
+	if (strcmp(word, "quit") == 0)
+		return SESSION_QUIT;
+	if (strcmp(word, "help") == 0) {
+		print_help(s, arg);
+	} else if (strcmp(word, "jobs") == 0) {
+		print_jobs(s);
+	} else if (strcmp(word, "trackers") == 0) {
+		run_typed(s, "trackers");
+	} else if (strcmp(word, "history") == 0 && s->show_history != NULL) {
+		s->show_history(s->owner, (unsigned)strtoul(arg, NULL, 10));
+	} else {
+		struct suggestion near = { .word = word };
+		for (size_t i = 0; i < sizeof(dots) / sizeof(dots[0]); i++)
+			suggest_try(&near, dots[i]);
+		complain(s, error_exit_code(SHOAL_EUSAGE), near.best != NULL ? "no command '.%s': did you mean '.%s'?" : "no command '.%s'",
+		         word, near.best);
+	}
+	return SESSION_DONE;
+}
+
+/* -- lines */
+
+static bool is_word(const char *line, const char *word)
+{
+	size_t len = strlen(word);
+	return strncmp(line, word, len) == 0 && line[len + strspn(line + len, " \t\r")] == '\0';
+}
+
+static enum session_result run_lua(struct session *s, const char *code)
+{
+	char name[32];
+	bool expression;
+	struct error e;
+	snprintf(name, sizeof(name), s->piped ? "=stdin:%u" : "=line %u", s->line);
+	switch (lua_host_compile(s->host, s->piped ? "=stdin" : name, code, &expression, &e)) {
+	case LINE_OK: call(s, 0); break;
+	case LINE_INCOMPLETE: return SESSION_MORE;
+	case LINE_BAD: complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message); break;
+	}
+	return SESSION_DONE;
+}
+
+enum session_result session_line(struct session *s, const char *line)
+{
+	s->line++;
+	if (s->pending.len == 0) {
+		line += strspn(line, " \t\r");
+		if (line[0] == '\0')
+			return SESSION_DONE;
+		if ((line[0] == '.' && line[1] != '.') || line[0] == '\\')
+			return dot_command(s, line + 1);
+		if (is_word(line, "exit") || is_word(line, "quit"))
+			return SESSION_QUIT;
+		if (is_word(line, "help") || strncmp(line, "help ", 5) == 0)
+			return dot_command(s, line);
+		if (is_typed(s, line)) {
+			run_typed(s, line);
+			return SESSION_DONE;
+		}
+	} else {
+		buf_put(&s->pending, "\n", 1);
+	}
+	buf_put(&s->pending, line, strlen(line));
+	char *code = buf_steal_str(&s->pending);
+	enum session_result r = code != NULL ? run_lua(s, code) : SESSION_DONE;
+	if (r == SESSION_MORE)
+		buf_put(&s->pending, code, strlen(code));
+	free(code);
+	return r;
+}
+
+void session_end(struct session *s)
+{
+	if (s->pending.len != 0)
+		complain(s, error_exit_code(SHOAL_EUSAGE), "line %u: the input ends in the middle of a statement", s->line);
+	session_drop_pending(s);
+}
+
+void session_drop_pending(struct session *s)
+{
+	buf_reset(&s->pending);
+}
+
+void session_free(struct session *s)
+{
+	buf_free(&s->pending);
+}

@@ -1,0 +1,420 @@
+-- shoal.test: scenarios with real processes. Runs under `shoal --test FILE|DIR`; TAP on standard output.
+--
+--   local T = require "shoal.test"
+--   T.case("a late tracker catches up", function(t)
+--     local c = t.cluster{ trackers = 2, peers = { "alice", "bob" } }
+--     local s = t.ok(c.alice:create_group("g"))
+--     ...
+--   end)
+--
+-- Each case has its own folder, ports and processes; all of it is gone when the case ends, also when it fails (KEEP=1
+-- keeps the folder). A process that ends without having been told to fails the case.
+local proc = require "shoal.proc"
+
+local T = {}
+local CALL_SECONDS = 120
+local count, failed = 0, 0
+
+-- -- small things
+
+local function pack_error(err)
+  return setmetatable(err, { __tostring = function(e)
+    return ("%s: %s (%s)"):format(e.op or "?", e.message or "?", e.code or "?")
+  end })
+end
+
+local function show(v)
+  if type(v) == "string" then return ("%q"):format(v) end
+  if type(v) ~= "table" or (getmetatable(v) or {}).__tostring then return tostring(v) end
+  local ok, text = pcall(shoal.json.encode, v)
+  return ok and text or tostring(v)
+end
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for k, v in pairs(a) do if not same(v, b[k]) then return false end end
+  for k in pairs(b) do if a[k] == nil then return false end end
+  return true
+end
+
+local function tail(path, lines)
+  local out = {}
+  local f = io.open(path)
+  if not f then return out end
+  for line in f:lines() do
+    out[#out + 1] = line
+    if #out > lines then table.remove(out, 1) end
+  end
+  f:close()
+  return out
+end
+
+local function binary(name)
+  return assert(shoal.build_folder, "where are the programs?") .. "/" .. name
+end
+
+local function proc_status(pid, key)
+  local f = io.open(("/proc/%d/status"):format(pid))
+  if not f then return nil end
+  local text = f:read("a")
+  f:close()
+  return tonumber(text:match(key .. ":%s*(%d+)"))
+end
+
+-- -- a program that runs
+
+local Program = {}
+Program.__index = Program
+
+function Program:launch(argv)
+  self.process = proc.spawn(argv, { output = self.log })
+  self.running = true
+end
+
+-- Ends it hard, as a crash or a power cut would.
+function Program:kill()
+  if not self.running then return end
+  self:forget()
+  self.process:kill(9)
+  assert(self.process:wait(10), self.name .. " does not die")
+end
+
+function Program:term()
+  if not self.running then return end
+  self:forget()
+  self.process:kill(15)
+  self.stopping = true
+end
+
+-- What a program that was told to end gives: anything else is a crash, or a leak that a sanitizer has found.
+function Program:join()
+  if not self.stopping then return end
+  self.stopping = false
+  local code = self.process:wait(20)
+  if code == nil then
+    self.process:kill(9)
+    self.process:wait(10)
+    error(self.name .. " did not stop within 20 s", 0)
+  end
+  if code ~= self.clean_code then error(("%s ended with code %d"):format(self.name, code), 0) end
+end
+
+function Program:stop()
+  self:term()
+  self:join()
+end
+
+function Program:forget()
+  self.running = false
+  if self.connection then self.connection:close() end
+  self.connection = nil
+end
+
+function Program:restart()
+  self:stop()
+  self:start()
+end
+
+function Program:memory() return (proc_status(self.process:pid(), "VmRSS") or 0) * 1024 end
+function Program:threads() return proc_status(self.process:pid(), "Threads") or 0 end
+
+-- -- trackers
+
+local Tracker = setmetatable({}, { __index = Program })
+Tracker.__index = Tracker
+
+function Tracker:start()
+  local c = self.cluster
+  self:launch{ binary "shoal-tracker", "--scrypt-ln", "10", "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key",
+    c.tracker_info, tostring(self.id) }
+  local deadline = proc.mono() + 20
+  while not proc.listens("127.0.0.1", self.port) do
+    if not self.process:alive() then error(("tracker %d ended at its start"):format(self.id), 0) end
+    if proc.mono() > deadline then error(("tracker %d does not listen after 20 s"):format(self.id), 0) end
+    shoal.sleep(0.01)
+  end
+end
+
+-- -- clients: every command is a method, called through the control socket
+
+local Client = {}
+local methods = setmetatable({}, { __index = Program })
+Client.__index = function(client, key)
+  if methods[key] ~= nil then return methods[key] end
+  return function(self, ...) return self:call(key, ...) end
+end
+
+local Job = {}
+local job_methods = { wait = true, pause = true, resume = true, cancel = true, limit = true, peers = true, explain = true }
+
+Job.__index = function(job, key)
+  if job_methods[key] then
+    return function(self, ...) return self.client:call("job_" .. key, self, ...) end
+  end
+  local info = job.client:call("job_info", job)
+  return info and info[key]
+end
+Job.__tostring = function(job) return ("job %d of %s"):format(job.id, job.client.name) end
+
+-- What came over the socket: jobs become proxies of that client's jobs.
+local function unwrap(client, v)
+  if type(v) == "userdata" and (getmetatable(v) or {}).__name == "shoal.job" then
+    return setmetatable({ client = client, id = v.id }, Job)
+  elseif type(v) == "table" then
+    for k, item in pairs(v) do v[k] = unwrap(client, item) end
+  end
+  return v
+end
+
+local function wrap(v)
+  if type(v) ~= "table" then return v end
+  if getmetatable(v) == Job then return { ["$job"] = rawget(v, "id") } end
+  local out = {}
+  for k, item in pairs(v) do out[k] = wrap(item) end
+  return out
+end
+
+function methods:launch_client()
+  self:launch{ binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
+    "--log-file", self.log, "127.0.0.1:0", self.cluster.tracker_info }
+end
+
+-- Waits until it answers on its control socket.
+function methods:ready(seconds)
+  local deadline = proc.mono() + (seconds or 20)
+  repeat
+    self.connection = proc.connect(self.socket)
+    if not self.connection then
+      if not self.process:alive() then error(self.name .. " ended at its start", 0) end
+      if proc.mono() > deadline then error(("%s does not answer after %g s"):format(self.name, seconds or 20), 0) end
+      shoal.sleep(0.01)
+    end
+  until self.connection
+  local status = assert(self:call("status"))
+  self.addr = status.addr
+  return self
+end
+
+function methods:start()
+  self:launch_client()
+  if self.opts.wait == false then return end
+  self:ready()
+  if self.opts.login == false then return end
+  if not self.registered then
+    assert(self:call("create_user", self.user, self.password))
+    self.registered = true
+  end
+  assert(self:call("login", self.user, self.password))
+end
+
+function methods:call(name, ...)
+  local args = table.pack(...)
+  local parts = {}
+  for i = 1, args.n do parts[i] = args[i] == nil and "null" or shoal.json.encode(wrap(args[i])) end
+  if not self.connection then error(("%s is not running: %s"):format(self.name, name), 3) end
+  self.last_id = (self.last_id or 0) + 1
+  local id = self.last_id
+  local line = ('{"id":%d,"call":%s,"args":[%s]}'):format(id, shoal.json.encode(name), table.concat(parts, ","))
+  if not self.connection:send(line) then error(("%s is gone: %s"):format(self.name, name), 0) end
+  while true do
+    local text, why = self.connection:receive(CALL_SECONDS)
+    if not text then error(("%s: no answer to %s: %s"):format(self.name, name, why), 0) end
+    local answer = assert(shoal.json.decode(text))
+    if answer.id == id then
+      if answer.err then
+        if answer.err.code == "usage" and answer.err.message:find("argument", 1, true) then
+          error(name .. ": " .. answer.err.message, 3)
+        end
+        return nil, pack_error(unwrap(self, answer.err))
+      end
+      return unwrap(self, answer.job ~= nil and answer.job or answer.value)
+    end
+  end
+end
+
+-- -- clusters
+
+local Cluster = {}
+Cluster.__index = Cluster
+
+function Cluster:file(name, size, seed)
+  return proc.random_file(self.dir .. "/" .. name, size, seed or #name + size)
+end
+
+function Cluster:client(name, opts)
+  opts = opts or {}
+  local dir = self.dir .. "/" .. name
+  proc.mkdir(dir)
+  local client = setmetatable({ name = name, user = opts.user or name, password = opts.password or "pw-" .. name, dir = dir,
+    socket = dir .. "/ctl", log = dir .. "/log", opts = opts, cluster = self, clean_code = 143,
+    -- so that an unset field is no command
+    addr = false, process = false, connection = false, running = false, stopping = false, registered = false, last_id = 0 },
+    Client)
+  self.programs[#self.programs + 1] = client
+  rawset(self, name, client)
+  client:start()
+  return client
+end
+
+-- The words that start a client of this cluster by hand, with a folder of its own.
+function Cluster:command(name)
+  local dir = self.dir .. "/" .. name
+  proc.mkdir(dir)
+  return { binary "shoal", "--data", dir .. "/data", "127.0.0.1:0", self.tracker_info }
+end
+
+local function new_cluster(t, opts)
+  local n = opts.trackers or 1
+  local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {} }, Cluster)
+  t.clusters[#t.clusters + 1] = c
+  c.tracker_info = c.dir .. "/tracker_info.txt"
+  local f = assert(io.open(c.tracker_info, "w"))
+  for i, port in ipairs(proc.free_ports(n)) do
+    local dir = ("%s/tracker-%d"):format(c.dir, i)
+    proc.mkdir(dir)
+    local tracker = setmetatable({ id = i, name = "tracker " .. i, port = port, addr = "127.0.0.1:" .. port, dir = dir,
+      log = dir .. "/log", cluster = c, clean_code = 0 }, Tracker)
+    c.trackers[i] = tracker
+    c.programs[#c.programs + 1] = tracker
+    f:write(tracker.addr, "  ", i, "\n")
+  end
+  f:close()
+  for i = 1, opts.start or n do c.trackers[i]:start() end
+  for _, peer in ipairs(opts.peers or {}) do
+    if type(peer) == "table" then c:client(peer.name, peer) else c:client(peer) end
+  end
+  return c
+end
+
+-- Ends everything; what ended by itself, or badly, is told.
+local function end_cluster(c)
+  local complaints = {}
+  for _, p in ipairs(c.programs) do
+    if p.running and not p.process:alive() then
+      complaints[#complaints + 1] = ("%s ended by itself, with code %d"):format(p.name, p.process:wait(1))
+      p:forget()
+    end
+  end
+  for _, p in ipairs(c.programs) do p:term() end
+  for _, p in ipairs(c.programs) do
+    local ok, why = pcall(p.join, p)
+    if not ok then complaints[#complaints + 1] = why end
+  end
+  return complaints
+end
+
+-- -- what a case may say
+
+local function new_t()
+  local t = { clusters = {} }
+
+  function t.cluster(opts) return new_cluster(t, opts or {}) end
+
+  -- A value; its error ends the case.
+  function t.ok(value, err, ...)
+    if not value then error("not ok: " .. show(err), 2) end
+    return value, err, ...
+  end
+
+  function t.eq(got, want, hint)
+    if not same(got, want) then
+      error(("got %s, not %s%s"):format(show(got), show(want), hint and ": " .. tostring(hint) or ""), 2)
+    end
+    return got
+  end
+
+  -- A refusal with that code: t.err("denied", c.bob:list_requests("g"))
+  function t.err(code, value, err)
+    if value then error(("no error, but %s; wanted '%s'"):format(show(value), code), 2) end
+    if type(err) ~= "table" or err.code ~= code then error(("error %s, not '%s'"):format(show(err), code), 2) end
+    return err
+  end
+
+  function t.match(text, pattern)
+    if not tostring(text):find(pattern) then error(("%s does not match '%s'"):format(show(text), pattern), 2) end
+  end
+
+  -- Until it is true; a deadline, never a delay.
+  function t.eventually(fn, seconds)
+    local deadline = proc.mono() + (seconds or 10)
+    while true do
+      local value = fn()
+      if value then return value end
+      if proc.mono() > deadline then error(("not true within %g s"):format(seconds or 10), 2) end
+      shoal.sleep(0.02)
+    end
+  end
+
+  function t.file(size, seed)
+    t.folder = t.folder or proc.temp_folder("shoal-test")
+    t.nfiles = (t.nfiles or 0) + 1
+    return proc.random_file(("%s/file-%d"):format(t.folder, t.nfiles), size, seed or t.nfiles)
+  end
+
+  function t.skip(reason) error({ skip = reason or "" }, 0) end
+  function t.todo(reason) t.todo_reason = reason or "" end
+  return t
+end
+
+local function print_logs(t)
+  for _, c in ipairs(t.clusters) do
+    for _, p in ipairs(c.programs) do
+      print(("# -- %s: %s"):format(p.name, p.log))
+      for _, line in ipairs(tail(p.log, 40)) do print("#    " .. line) end
+    end
+  end
+end
+
+local function clean(t)
+  local keep = (os.getenv("KEEP") or "") ~= ""
+  local folders = { t.folder }
+  for _, c in ipairs(t.clusters) do folders[#folders + 1] = c.dir end
+  for _, folder in ipairs(folders) do
+    if keep then print("# kept: " .. folder) else proc.remove_tree(folder) end
+  end
+end
+
+function T.case(name, fn)
+  local wanted = os.getenv("SHOAL_TEST_CASE")
+  if wanted and not name:find(wanted, 1, true) then return end
+  local t = new_t()
+  count = count + 1
+  local began = proc.mono()
+  local ok, why = xpcall(fn, function(e)
+    return type(e) == "table" and e.skip and e or debug.traceback(tostring(e), 2)
+  end, t)
+  local skipped = not ok and type(why) == "table" and why.skip
+  local complaints = {}
+  for _, c in ipairs(t.clusters) do
+    for _, line in ipairs(end_cluster(c)) do complaints[#complaints + 1] = line end
+  end
+  if ok and #complaints > 0 then
+    ok, why = false, table.concat(complaints, "\n")
+    complaints = {}
+  end
+  if skipped then
+    print(("ok %d - %s # SKIP %s"):format(count, name, skipped))
+  elseif ok then
+    print(("ok %d - %s # %.1f s"):format(count, name, proc.mono() - began))
+  else
+    print(("not ok %d - %s%s"):format(count, name, t.todo_reason and " # TODO " .. t.todo_reason or ""))
+    for line in (tostring(why) .. "\n" .. table.concat(complaints, "\n")):gmatch("[^\n]+") do print("# " .. line) end
+    print_logs(t)
+    if not t.todo_reason then failed = failed + 1 end
+  end
+  clean(t)
+  io.stdout:flush()
+end
+
+-- The runner's: prints the plan; how many cases failed.
+function T.finish()
+  print("1.." .. count)
+  io.stdout:flush()
+  if count == 0 then
+    print("# no case was run")
+    return 1
+  end
+  return failed
+end
+
+return T
