@@ -656,15 +656,18 @@ static void *write_half(void *arg)
 	return NULL;
 }
 
+struct follower {
+	struct storage_front *front;
+	atomic_bool all_marked;
+};
+
 static void *follow_front(void *arg)
 {
-	struct storage_front *front = arg;
-	for (uint64_t done = 0, size = 40 * PIECE_SIZE + 1; done < size;) {
-		uint64_t before = storage_front_behind(front);
-		bool more;
-		CHECK_INT(storage_front_step(front, PIECE_SIZE, &more, NULL), ==, SHOAL_OK);
-		done += before < PIECE_SIZE ? before : PIECE_SIZE;
-		if (before == 0)
+	struct follower *f = arg;
+	bool more = false;
+	while (!atomic_load(&f->all_marked) || storage_front_behind(f->front) != 0) {
+		CHECK_INT(storage_front_step(f->front, PIECE_SIZE, &more, NULL), ==, SHOAL_OK);
+		if (!more)
 			sched_yield();
 	}
 	return NULL;
@@ -682,18 +685,18 @@ static void many_hands_and_one_owner(void)
 	struct lab l = lab_new(40 * PIECE_SIZE + 1);
 	l.options.flush_bytes = 4 * PIECE_SIZE;
 	struct storage *st = must_open(&l, STORAGE_FRESH);
-	struct storage_front *front = NULL;
+	struct follower follower = { 0 };
 	struct hand hands[2] = { { .l = &l, .first = 0 }, { .l = &l, .first = 1 } };
 	pthread_t threads[3], flusher;
 	uint32_t marked[2] = { 0, 0 };
 	int flushes = 0;
 
-	CHECK_INT(storage_front_new(st, &front, NULL), ==, SHOAL_OK);
+	CHECK_INT(storage_front_new(st, &follower.front, NULL), ==, SHOAL_OK);
 	for (int i = 0; i < 2; i++) {
 		CHECK_INT(storage_writer_open(st, &hands[i].w, NULL), ==, SHOAL_OK);
 		CHECK_INT(pthread_create(&threads[i], NULL, write_half, &hands[i]), ==, 0);
 	}
-	CHECK_INT(pthread_create(&threads[2], NULL, follow_front, front), ==, 0);
+	CHECK_INT(pthread_create(&threads[2], NULL, follow_front, &follower), ==, 0);
 	while (!storage_has_all(st)) {
 		struct storage_flush *fl = storage_flush_due(st) ? storage_flush_new(st) : NULL;
 		if (fl != NULL)
@@ -708,15 +711,16 @@ static void many_hands_and_one_owner(void)
 		}
 		sched_yield();
 	}
+	atomic_store(&follower.all_marked, true);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
 	for (int i = 0; i < 2; i++)
 		storage_writer_close(hands[i].w);
 	CHECK_INT(flushes, >, 0);
-	CHECK_INT(storage_front_behind(front), ==, 0);
-	CHECK_INT(storage_finish(st, front, NULL), ==, SHOAL_OK);
+	CHECK_INT(storage_front_behind(follower.front), ==, 0);
+	CHECK_INT(storage_finish(st, follower.front, NULL), ==, SHOAL_OK);
 	CHECK(holds(&l, "song.flac", l.data, l.mi->size));
-	storage_front_free(front);
+	storage_front_free(follower.front);
 	storage_close(st, NULL);
 	lab_free(&l);
 }
