@@ -72,7 +72,7 @@ void conn_fail(struct peer_conn *c, enum shoal_err code, const char *fmt, ...)
 	conn_post(c, &c->down);
 }
 
-void conn_free(struct peer_conn *c)
+void peer_conn_free(struct peer_conn *c)
 {
 	if (c->phase != CONN_NEW)
 		LIST_REMOVE(c, entry);

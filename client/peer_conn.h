@@ -117,7 +117,7 @@ void conn_start(struct peer_conn *c);
 void conn_run(struct peer_conn *c);  /* reads, writes, arms the watch */
 void conn_fail(struct peer_conn *c, enum shoal_err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void conn_tick(struct peer_conn *c, uint64_t now_ms);
-void conn_free(struct peer_conn *c);
+void peer_conn_free(struct peer_conn *c);
 struct peer_event *conn_event(struct peer_conn *c, enum peer_event_type type); /* NULL: no memory, the connection failed */
 void conn_post(struct peer_conn *c, struct peer_event *ev);
 void conn_sleep(struct peer_conn *c, uint64_t us);

@@ -156,7 +156,7 @@ static void run_command(struct io_thread *t, struct io_cmd *cmd)
 		owned = true;
 		conn_fail(c, SHOAL_OK, "closed");
 		break;
-	case IO_RELEASE: conn_free(c); return;
+	case IO_RELEASE: peer_conn_free(c); return;
 	case IO_VERIFY:
 		owned = true;
 		verify(container_of(cmd, struct piece_ask, cmd));
