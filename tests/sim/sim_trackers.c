@@ -328,7 +328,7 @@ static void count(struct run *r)
 	so->alias_used += r->commands.aliases_used;
 	so->refused_read_only += r->commands.refused_full;
 	so->refused_joining += r->commands.refused_busy;
-	so->notice += registry_count(r->sites[0].reg, TABLE_NOTICE);
+	so->notice += site_up(&r->sites[0]) ? registry_count(r->sites[0].reg, TABLE_NOTICE) : 0;
 	so->five_trackers += r->n == 5;
 	for (size_t i = 0; i < r->n; i++) {
 		struct sync_counters sc;
