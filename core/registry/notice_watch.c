@@ -215,6 +215,13 @@ void notice_dropped(struct registry *reg, const struct row *before, const struct
 		accept_void(reg, &m, at);
 }
 
+void notice_arrived(struct registry *reg, const struct record *rec, const struct row *row)
+{
+	struct wire_row wire = { .table = row->table, .key = row_key(row) };
+	if (row->table == TABLE_USER || row->table == TABLE_GROUP || row->table == TABLE_FILE)
+		watch_claims(reg, rec, &wire);
+}
+
 void notice_record_done(struct registry *reg, const struct record *rec, const struct owners *before)
 {
 	struct cursor c = cursor_of(rec->rows.data, rec->rows.len);

@@ -102,6 +102,8 @@ bool entry_prepare(struct registry *reg, struct entry *e, const struct row *row)
 /* Puts the row (prepared, or one that was there before; NULL: none) in place: indexes, digest, view. Takes over the
  * reference and returns the row that was there with its reference. Cannot fail. */
 struct row *entry_set(struct registry *reg, struct entry *e, struct row *row);
+/* Content rows: whether the hashes are here. */
+void entry_set_held(struct entry *e, bool held);
 /* Removes it if it has neither row nor step. */
 void entry_release(struct registry *reg, struct entry *e);
 const void *entry_view(const struct entry *e);
@@ -133,6 +135,8 @@ void notice_merged(struct registry *reg, const struct record *rec, const struct 
                    bool ignored);
 /* A row of ours that a snapshot says is closed. */
 void notice_dropped(struct registry *reg, const struct row *before, const struct vvec *sender, const struct stamp *at);
+/* A row that a snapshot brought and that was not here before: somebody may lose a name to it. */
+void notice_arrived(struct registry *reg, const struct record *rec, const struct row *row);
 /* The record is going to be merged, and has been: who owned the groups it touches, and who does now. */
 struct owners {
 	struct owner_before {

@@ -46,7 +46,8 @@ enum content_op_kind {
 	CONTENT_GET,      /* id, first, count <= 1024 -> data: the hashes that there are */
 	CONTENT_CHECK,    /* id, size, file_hash: all hashes are there and give the id; then it is complete, for ever.
 	                   * SHOAL_ENOTFOUND: some are missing (have tells how many there are in a row from 0);
-	                   * SHOAL_EINTEGRITY: they do not give the id; they are deleted */
+	                   * SHOAL_EINTEGRITY: they do not give the id; they are deleted
+	                   * unless they were complete: then size or file_hash is wrong */
 	CONTENT_DROP,     /* id: forget it */
 	CONTENT_LOG_READ, /* after, limit -> data: records as blobs, at most `limit` bytes but at least one; next, more */
 	CONTENT_LOG_CUT,  /* vector: delete records up to there; the floor rises */

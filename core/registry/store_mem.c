@@ -397,8 +397,6 @@ static enum shoal_err content_check(struct mem_disk *d, struct content_op *op, s
 	struct id32 id;
 
 	op->have = content_have(c);
-	if (c != NULL && c->complete)
-		return SHOAL_OK;
 	if (op->have < pieces)
 		return error_set(e, SHOAL_ENOTFOUND, "hashes of %" PRIu64 " of %" PRIu64 " pieces are there", op->have, pieces);
 	content_hash_begin(&ch, op->size, &op->file_hash);
@@ -406,7 +404,7 @@ static enum shoal_err content_check(struct mem_disk *d, struct content_op *op, s
 		content_hash_add(&ch, c->hashes, pieces * 32);
 	content_hash_end(&ch, &id);
 	if (op->have > pieces || !id32_eq(&id, &op->id)) {
-		if (c != NULL)
+		if (c != NULL && !c->complete) /* what gave the id before stays: it is the question that is wrong */
 			free_content(d, c);
 		return error_set(e, SHOAL_EINTEGRITY, "the hashes do not give the content id");
 	}

@@ -272,11 +272,31 @@ static void an_accept_made_void_by_a_snapshot(void)
 	split_free(&s);
 }
 
+static void a_name_lost_to_a_snapshot(void)
+{
+	struct split s = split_new();
+	struct undo *undo = NULL;
+
+	lab_user(s.a, "dan");
+	s.b->wall_ms = s.a->wall_ms + 100;
+	struct id16 late = lab_user(s.b, "dan");
+	struct registry_cut *cut = registry_cut_new(s.a->reg);
+	CHECK_INT(registry_apply_snapshot(s.b->reg, cut->rows, cut->n, &cut->vector, cut->hlc, s.b->wall_ms, NULL, &undo),
+	          ==, SHOAL_OK);
+	registry_commit_done(s.b->reg, undo);
+	registry_cut_free(cut);
+	lab_begin(s.b, OP_NOTICE);
+	CHECK(registry_take_notices(s.b->reg, &s.b->op));
+	lab_apply(s.b);
+	CHECK_STR(lab_notices(s.b, &late, s.told, sizeof(s.told)), "name-lost-user");
+	split_free(&s);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(an_accept_of_one_who_withdrew), TEST(an_accept_that_was_known_is_not_void), TEST(names_that_two_claim),
 	TEST(no_conflict_is_none), TEST(an_upload_to_a_group_that_was_left), TEST(ownership_that_comes_by_a_merge),
 	TEST(a_group_that_had_ended_lives_on), TEST(two_logins_of_one_device),
 	TEST(a_file_removed_over_an_offline_seeder), TEST(seen_notices_are_not_shown_again_anywhere),
-	TEST(texts_name_things_and_escape_them), TEST(an_accept_made_void_by_a_snapshot),
+	TEST(texts_name_things_and_escape_them), TEST(an_accept_made_void_by_a_snapshot), TEST(a_name_lost_to_a_snapshot),
 };
 CHECK_MAIN(tests)
