@@ -181,6 +181,8 @@ static void on_joined(struct tracker *t, const struct mem_row *m)
 {
 	struct buf frame = { 0 };
 	mark_shares(t, &m->key.uid);
+	if (group_member_count(t->reg, &m->key.gid) < 2) /* he has just made it */
+		return;
 	member_frame(t, &frame, EVENT_MEMBER_JOINED, &m->key.gid, &m->key.uid);
 	send_to_members(t, &m->key.gid, &m->key.uid, &frame);
 }
@@ -225,29 +227,33 @@ static void on_mem(struct tracker *t, const struct row *before, const struct row
 		on_request_closed(t, &was, after != NULL ? &is : NULL);
 }
 
+static void tell_deleted(struct tracker *t, const struct mem_row *m)
+{
+	struct buf revoke = { 0 }, left = { 0 };
+	mark_shares(t, &m->key.uid);
+	EVENT_FRAME(revoke, REVOKE, revoke, .gid = m->key.gid, .uid = m->key.uid);
+	event_send(t, &m->key.uid, &revoke);
+	member_frame(t, &left, EVENT_MEMBER_LEFT, &m->key.gid, &m->key.uid);
+	event_send(t, &m->key.uid, &left);
+}
+
 /* A group that was deleted: each of its members is told about himself. */
 static void on_group(struct tracker *t, const struct row *before, const struct row *after)
 {
 	struct group_row was = { 0 }, is = { 0 };
-	struct member *members;
-	size_t n;
+	const struct mem_row *m;
 
 	if (after == NULL)
 		return;
 	group_row_read(after, &is);
 	if (before != NULL)
 		group_row_read(before, &was);
-	if (!is.deleted || was.deleted || group_members(t->reg, &is.gid, &members, &n) != SHOAL_OK)
+	if (!is.deleted || was.deleted)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		struct buf revoke = { 0 }, left = { 0 };
-		mark_shares(t, &members[i].uid);
-		EVENT_FRAME(revoke, REVOKE, revoke, .gid = is.gid, .uid = members[i].uid);
-		event_send(t, &members[i].uid, &revoke);
-		member_frame(t, &left, EVENT_MEMBER_LEFT, &is.gid, &members[i].uid);
-		event_send(t, &members[i].uid, &left);
-	}
-	free(members);
+	struct registry_iter it = registry_by(t->reg, INDEX_GROUP_MEMS, &is.gid, sizeof(is.gid), NULL, 0);
+	while ((m = registry_next(&it)) != NULL)
+		if (m->phase == MEM_MEMBER)
+			tell_deleted(t, m);
 }
 
 /* -- files */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -184,10 +185,14 @@ static void on_console(void *arg, unsigned ready)
 	}
 }
 
+/* A terminal, a pipe or a socket can be waited for; /dev/null and plain files give no commands. */
 static void watch_console(struct server *s)
 {
+	struct stat st;
+	if (fstat(STDIN_FILENO, &st) != 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) && !isatty(STDIN_FILENO)))
+		return;
 	s->console = loop_watch_new(s->loop, STDIN_FILENO, on_console, s);
-	if (s->console != NULL && !loop_watch_set(s->console, true, false)) { /* a file or /dev/null */
+	if (s->console != NULL && !loop_watch_set(s->console, true, false)) {
 		loop_watch_free(s->console);
 		s->console = NULL;
 	}

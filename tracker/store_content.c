@@ -185,8 +185,6 @@ static enum shoal_err get(struct store *s, struct content_op *op, struct chunk *
 	uint64_t end = piece + count < pieces ? piece + count : pieces;
 
 	buf_reset(&op->data);
-	if (rc == SHOAL_OK && !c.known)
-		rc = error_set(e, SHOAL_ENOTFOUND, "the piece hashes are not here");
 	while (rc == SHOAL_OK && piece < end) {
 		uint32_t number = (uint32_t)(piece / CONTENT_CHUNK), i = (uint32_t)(piece % CONTENT_CHUNK);
 		rc = read_chunk(s, &op->id, number, ch, e);

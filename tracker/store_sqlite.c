@@ -38,6 +38,9 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS chunk (id BLOB NOT NULL, chunk INTEGER NOT NULL, filled BLOB NOT NULL,"
 	" hashes BLOB NOT NULL, PRIMARY KEY (id, chunk));";
 
+/* the clock begins at 0, see bind_ordered() */
+static const char new_meta[] = "INSERT INTO meta VALUES ('format', 1), ('hlc', -9223372036854775807 - 1)";
+
 static const char *const statements[DB_STATEMENTS] = {
 #define X(NAME, sql) [NAME] = sql,
 	DB_SQL(X)
@@ -75,6 +78,17 @@ bool db_bind_blob(sqlite3_stmt *st, int at, struct slice v)
 bool db_bind_int(sqlite3_stmt *st, int at, uint64_t v)
 {
 	return sqlite3_bind_int64(st, at, (sqlite3_int64)v) == SQLITE_OK;
+}
+
+/* SQLite's integers are signed: the top bit is turned over, so that their order is the unsigned one. */
+static bool bind_ordered(sqlite3_stmt *st, int at, uint64_t v)
+{
+	return db_bind_int(st, at, v ^ UINT64_C(1) << 63);
+}
+
+static uint64_t column_ordered(sqlite3_stmt *st, int at)
+{
+	return (uint64_t)sqlite3_column_int64(st, at) ^ UINT64_C(1) << 63;
 }
 
 struct slice db_column_blob(sqlite3_stmt *st, int at)
@@ -133,7 +147,7 @@ static enum shoal_err set_up(struct store *s, struct error *e)
 		return db_error(s, e, "open");
 	if (format > FORMAT)
 		return error_set(e, SHOAL_EIO, "'%s' was written by a newer shoal-tracker", s->path);
-	if (format == 0 && sqlite3_exec(s->db, "INSERT INTO meta VALUES ('format', 1), ('hlc', 0)", NULL, NULL, NULL) != SQLITE_OK)
+	if (format == 0 && sqlite3_exec(s->db, new_meta, NULL, NULL, NULL) != SQLITE_OK)
 		return db_error(s, e, "set up");
 	for (unsigned i = 0; i < DB_STATEMENTS; i++)
 		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
@@ -250,7 +264,7 @@ static enum shoal_err load_dots(struct store *s, enum db_statement which, const 
 	int step = SQLITE_DONE;
 
 	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW)
-		rc = fn(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
+		rc = fn(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0), column_ordered(st, 1));
 	if (rc == SHOAL_OK && step != SQLITE_DONE)
 		rc = db_error(s, e, "read");
 	sqlite3_reset(st);
@@ -263,7 +277,7 @@ static enum shoal_err load_hlc(struct store *s, const struct store_sink *sink, s
 	enum shoal_err rc = SHOAL_OK;
 
 	if (sqlite3_step(st) == SQLITE_ROW)
-		rc = sink->hlc(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0));
+		rc = sink->hlc(sink->ctx, column_ordered(st, 0));
 	else
 		rc = db_error(s, e, "read");
 	sqlite3_reset(st);
@@ -331,7 +345,7 @@ static bool write_records(struct store *s, const struct store_txn *txn)
 		struct record rec;
 		sqlite3_stmt *st = db_begin(s, DB_LOG_ADD);
 		if (record_get(bytes, &rec) != SHOAL_OK || !db_bind_int(st, 1, rec.stamp.dot.log) ||
-		    !db_bind_int(st, 2, rec.stamp.dot.seq) || !db_bind_blob(st, 3, bytes) || !db_done(st))
+		    !bind_ordered(st, 2, rec.stamp.dot.seq) || !db_bind_blob(st, 3, bytes) || !db_done(st))
 			return false;
 	}
 	return true;
@@ -341,7 +355,7 @@ static bool write_dots(struct store *s, enum db_statement which, const struct vv
 {
 	for (size_t i = 0; i < v->n; i++) {
 		sqlite3_stmt *st = db_begin(s, which);
-		if (!db_bind_int(st, 1, v->entries[i].log) || !db_bind_int(st, 2, v->entries[i].seq) || !db_done(st))
+		if (!db_bind_int(st, 1, v->entries[i].log) || !bind_ordered(st, 2, v->entries[i].seq) || !db_done(st))
 			return false;
 	}
 	return true;
@@ -355,7 +369,7 @@ static bool write_txn(struct store *s, const struct store_txn *txn)
 	if (txn->hlc == 0)
 		return true;
 	sqlite3_stmt *st = db_begin(s, DB_HLC_PUT);
-	return db_bind_int(st, 1, txn->hlc) && db_done(st);
+	return bind_ordered(st, 1, txn->hlc) && db_done(st);
 }
 
 /* Whether the stored vector covers all that these transactions bring. */
@@ -366,7 +380,7 @@ static bool has_all(struct store *s, struct store_txn *const *txns, size_t n)
 			const struct dot *d = &txns[i]->vector.entries[k];
 			sqlite3_stmt *st = db_begin(s, DB_VECTOR_GET);
 			bool there = db_bind_int(st, 1, d->log) && sqlite3_step(st) == SQLITE_ROW &&
-			             (uint64_t)sqlite3_column_int64(st, 0) >= d->seq;
+			             column_ordered(st, 0) >= d->seq;
 			sqlite3_reset(st);
 			if (!there)
 				return false;
