@@ -74,8 +74,10 @@ struct download {
 	unsigned asks;            /* out in the threads: the sink is in use */
 	unsigned tasks;           /* on the pool: the storage is in use */
 	struct task open_task, front_task, flush_task, close_task, recheck_task;
-	bool front_busy, front_more, flush_busy;
-	enum shoal_err task_rc, front_rc;
+	bool front_busy, flush_busy;
+	bool front_broken;        /* it could not be read: storage_finish() will say why */
+	enum shoal_err task_rc;
+	enum shoal_err front_rc;  /* while front_busy: the pool's */
 	struct error task_error, front_error;
 	uint32_t nbad;
 	struct file_hash_progress progress; /* of a finished file that is looked at in storage_open() */

@@ -141,7 +141,9 @@ static void run_front(struct task *task)
 {
 	struct download *dl = container_of(task, struct download, front_task);
 
-	dl->front_rc = storage_front_step(dl->front, STORAGE_FRONT_STEP, &dl->front_more, &dl->front_error);
+	bool more;
+
+	dl->front_rc = storage_front_step(dl->front, STORAGE_FRONT_STEP, &more, &dl->front_error);
 }
 
 static void front_done(struct task *task)
@@ -150,9 +152,9 @@ static void front_done(struct task *task)
 
 	dl->tasks--;
 	dl->front_busy = false;
-	if (dl->front_rc != SHOAL_OK || dl->job.t->stopping) /* storage_finish() will read it once more, and say what is wrong */
-		return;
-	download_kick_disk(dl);
+	dl->front_broken = dl->front_rc != SHOAL_OK;
+	if (!dl->job.t->stopping)
+		download_kick_disk(dl);
 }
 
 static void run_flush(struct task *task)
@@ -176,11 +178,11 @@ static void flush_done(struct task *task)
 
 void download_kick_disk(struct download *dl)
 {
-	if (dl->phase != PHASE_RUN || dl->front_rc != SHOAL_OK)
+	if (dl->phase != PHASE_RUN)
 		return;
-	if (dl->front == NULL)
-		dl->front_rc = storage_front_new(dl->st, &dl->front, &dl->front_error);
-	if (dl->front != NULL && !dl->front_busy && storage_front_behind(dl->front) > 0) {
+	if (dl->front == NULL && !dl->front_broken)
+		dl->front_broken = storage_front_new(dl->st, &dl->front, &dl->front_error) != SHOAL_OK;
+	if (dl->front != NULL && !dl->front_broken && !dl->front_busy && storage_front_behind(dl->front) > 0) {
 		dl->front_busy = true;
 		dl->front_task.run = run_front;
 		dl->front_task.done = front_done;
@@ -293,7 +295,7 @@ static void finished(struct download *dl, const struct storage_finish *item)
 	dl->tasks--;
 	storage_front_free(dl->front);
 	dl->front = NULL;
-	dl->front_rc = SHOAL_OK;
+	dl->front_broken = false;
 	if (dl->job.t->stopping)
 		return;
 	if (item->rc == SHOAL_OK) {

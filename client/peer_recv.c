@@ -93,7 +93,7 @@ void conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece)
 	drop_ask(c, ask);
 }
 
-void conn_stop_asks(struct peer_conn *c, uint32_t ch)
+static void drop_asks(struct peer_conn *c, uint32_t ch)
 {
 	struct piece_ask *ask, *next;
 
@@ -101,12 +101,20 @@ void conn_stop_asks(struct peer_conn *c, uint32_t ch)
 		next = TAILQ_NEXT(ask, entry);
 		if (ask->ch != ch)
 			continue;
-		if (c->phase == CONN_OPEN)
-			put_request(c, PEER_CANCEL, ch, ask->piece, ask->length);
 		remember_cancelled(c, ch, ask->piece);
 		ask->cancelled = true;
 		drop_ask(c, ask);
 	}
+}
+
+void conn_stop_asks(struct peer_conn *c, uint32_t ch)
+{
+	struct piece_ask *ask;
+
+	TAILQ_FOREACH(ask, &c->asks, entry)
+		if (ask->ch == ch)
+			put_request(c, PEER_CANCEL, ch, ask->piece, ask->length);
+	drop_asks(c, ch);
 }
 
 void conn_forget(struct peer_conn *c, uint32_t ch)
@@ -116,7 +124,7 @@ void conn_forget(struct peer_conn *c, uint32_t ch)
 	TAILQ_FOREACH(serve, &c->serves, entry)
 		if (serve->ch == ch)
 			serve->stop = true;
-	conn_stop_asks(c, ch);
+	drop_asks(c, ch); /* the other side knows: the channel is closed */
 }
 
 /* -- PIECE */

@@ -17,6 +17,8 @@ struct side {
 	struct tls_identity *identity;
 	struct queue *events;
 	struct queue_node *taken; /* not looked at yet */
+	struct peer_event *kept[16]; /* looked at by expect() and not wanted yet */
+	unsigned nkept;
 	struct peer_rate up, down;
 	struct peer_io *io;
 };
@@ -56,17 +58,29 @@ static struct peer_event *next_event(struct side *s)
 	return ev;
 }
 
-/* The next event of that type; progress is passed over, anything else is a failure. */
+/* The next event of that type. Progress is passed over; the rest is kept for later. */
 static struct peer_event *expect(struct side *s, enum peer_event_type type)
 {
+	struct peer_event *ev;
+
+	for (unsigned i = 0; i < s->nkept; i++)
+		if (s->kept[i]->type == type) {
+			ev = s->kept[i];
+			memmove(&s->kept[i], &s->kept[i + 1], (--s->nkept - i) * sizeof(ev));
+			return ev;
+		}
 	for (;;) {
-		struct peer_event *ev = next_event(s);
+		ev = next_event(s);
 		if (ev->type == type)
 			return ev;
+		if (ev->type == PEER_PIECE_BEGIN || ev->type == PEER_PIECE_BYTES || ev->type == PEER_SERVED) {
+			peer_event_free(ev);
+			continue;
+		}
 		if (ev->type == PEER_DOWN)
 			fprintf(stderr, "down: %s\n", ev->why->message);
-		CHECK(ev->type == PEER_PIECE_BEGIN || ev->type == PEER_PIECE_BYTES || ev->type == PEER_SERVED);
-		peer_event_free(ev);
+		CHECK(ev->type != PEER_DOWN && s->nkept < 16);
+		s->kept[s->nkept++] = ev;
 	}
 }
 
@@ -79,22 +93,28 @@ static enum shoal_err expect_down(struct side *s)
 	return code;
 }
 
+static void dispose(struct peer_event *ev)
+{
+	if (ev->type == PEER_DOWN)
+		peer_conn_release(ev->conn);
+	else if (ev->type == PEER_ASK_DONE)
+		free(peer_event_ask(ev));
+	else if (ev->type == PEER_SERVE_DONE)
+		free(peer_event_serve(ev));
+	else
+		peer_event_free(ev);
+}
+
 static void side_fini(struct side *s)
 {
 	peer_io_stop(s->io);
+	while (s->nkept > 0)
+		dispose(s->kept[--s->nkept]);
 	struct queue_node *n = s->taken;
 	for (int round = 0; round < 2; round++, n = queue_take_all(s->events))
 		for (struct queue_node *next; n != NULL; n = next) {
-			struct peer_event *ev = container_of(n, struct peer_event, node);
 			next = n->next;
-			if (ev->type == PEER_DOWN)
-				peer_conn_release(ev->conn);
-			else if (ev->type == PEER_ASK_DONE)
-				free(peer_event_ask(ev));
-			else if (ev->type == PEER_SERVE_DONE)
-				free(peer_event_serve(ev));
-			else
-				peer_event_free(ev);
+			dispose(container_of(n, struct peer_event, node));
 		}
 	peer_io_free(s->io);
 	queue_free(s->events);
