@@ -65,6 +65,12 @@ struct slice db_column_blob(sqlite3_stmt *st, int at);            /* good until 
 bool db_done(sqlite3_stmt *st);                                   /* runs a statement that gives no rows */
 bool db_run(struct store *s, enum db_statement which);            /* one without values */
 
-/* store_content.c: the `content` of the ops. */
+/* The entries of a vector into VECTOR_PUT, FLOOR_PUT or LOG_CUT. */
+bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v);
+
+/* store_log.c, store_content.c: functions of the ops. */
+enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx, struct error *e);
+enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e);
+enum shoal_err db_backup(struct store *s, const char *path, struct error *e);
 enum shoal_err db_content(struct store *s, struct content_op *op, struct error *e);
 #endif

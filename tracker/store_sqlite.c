@@ -1,4 +1,4 @@
-/* tracker/store_sqlite.c - opening, loading, committing and the log; piece hashes are in store_content.c.
+/* tracker/store_sqlite.c - opening, loading, committing; store_log.c has the log, store_content.c the piece hashes.
  *
  * Rows carry a check of their own, since SQLite has no page checksums; records have theirs inside. What does not fit is
  * SHOAL_EINTEGRITY when it is read: the owner sets the database aside and fetches everything from the peers.
@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core/base/fs.h"
 #include "core/base/hash.h"
@@ -351,7 +350,7 @@ static bool write_records(struct store *s, const struct store_txn *txn)
 	return true;
 }
 
-static bool write_dots(struct store *s, enum db_statement which, const struct vvec *v)
+bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		sqlite3_stmt *st = db_begin(s, which);
@@ -363,8 +362,8 @@ static bool write_dots(struct store *s, enum db_statement which, const struct vv
 
 static bool write_txn(struct store *s, const struct store_txn *txn)
 {
-	if (!write_rows(s, txn) || !write_records(s, txn) || !write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
-	    !write_dots(s, DB_FLOOR_PUT, &txn->floor))
+	if (!write_rows(s, txn) || !write_records(s, txn) || !db_write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
+	    !db_write_dots(s, DB_FLOOR_PUT, &txn->floor))
 		return false;
 	if (txn->hlc == 0)
 		return true;
@@ -418,6 +417,9 @@ static enum shoal_err sqlite_commit(struct store *s, struct store_txn *const *tx
 {
 	enum shoal_err rc = SHOAL_OK;
 
+	for (size_t i = 0; i < n; i++)
+		if (!store_txn_ok(txns[i]))
+			return error_set(e, SHOAL_EIO, "a transaction that is not whole: out of memory");
 	if (!db_run(s, DB_BEGIN))
 		return db_write_failed(s, e);
 	for (size_t i = 0; i < n; i++)
@@ -447,67 +449,14 @@ void store_sqlite_idle(struct store *s)
 	}
 }
 
-/* -- the log */
-static enum shoal_err sqlite_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
-                                      struct error *e)
-{
-	sqlite3_stmt *st = db_begin(s, DB_LOG_READ);
-	enum shoal_err rc = SHOAL_OK;
-	int step = SQLITE_DONE;
-
-	if (!db_bind_int(st, 1, after) || !db_bind_int(st, 2, max > INT64_MAX ? INT64_MAX : max))
-		return db_error(s, e, "read");
-	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
-		uint64_t position = (uint64_t)sqlite3_column_int64(st, 0);
-		struct slice bytes = db_column_blob(st, 1);
-		struct record rec;
-		if (record_get(bytes, &rec) != SHOAL_OK)
-			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: record %llu of the log", s->path,
-			               (unsigned long long)position);
-		else
-			rc = fn(ctx, position, bytes);
-	}
-	if (rc == SHOAL_OK && step != SQLITE_DONE)
-		rc = db_error(s, e, "read");
-	sqlite3_reset(st);
-	return rc;
-}
-
-static enum shoal_err sqlite_log_cut(struct store *s, const struct vvec *upto, struct error *e)
-{
-	if (!db_run(s, DB_BEGIN) || !write_dots(s, DB_LOG_CUT, upto) || !write_dots(s, DB_FLOOR_PUT, upto) ||
-	    !db_run(s, DB_COMMIT))
-		return db_write_failed(s, e);
-	s->dirty = true;
-	return SHOAL_OK;
-}
-
-static enum shoal_err sqlite_backup(struct store *s, const char *path, struct error *e)
-{
-	struct store copy = { .path = (char *)(uintptr_t)path };
-	enum shoal_err rc = SHOAL_OK;
-
-	if (access(path, F_OK) == 0)
-		return error_set(e, SHOAL_EEXISTS, "cannot back up to '%s': it exists already", path);
-	if (sqlite3_open_v2(path, &copy.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
-		rc = db_error(&copy, e, "create");
-	} else {
-		sqlite3_backup *b = sqlite3_backup_init(copy.db, "main", s->db, "main");
-		if (b == NULL || sqlite3_backup_step(b, -1) != SQLITE_DONE || sqlite3_backup_finish(b) != SQLITE_OK)
-			rc = db_error(&copy, e, "write the backup");
-	}
-	sqlite3_close(copy.db);
-	return rc;
-}
-
 const struct store_ops store_sqlite_ops = {
 	.name = "sqlite",
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.load = sqlite_load,
 	.commit = sqlite_commit,
-	.log_read = sqlite_log_read,
-	.log_cut = sqlite_log_cut,
+	.log_read = db_log_read,
+	.log_cut = db_log_cut,
 	.content = db_content,
-	.backup = sqlite_backup,
+	.backup = db_backup,
 };

@@ -1,0 +1,56 @@
+/* tracker/store_log.c - the log of records, and a copy of the whole. */
+#include <unistd.h>
+
+#include "tracker/store_db.h"
+
+enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
+                           struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_LOG_READ);
+	enum shoal_err rc = SHOAL_OK;
+	int step = SQLITE_DONE;
+
+	if (!db_bind_int(st, 1, after) || !db_bind_int(st, 2, max > INT64_MAX ? INT64_MAX : max))
+		return db_error(s, e, "read");
+	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW) {
+		uint64_t position = (uint64_t)sqlite3_column_int64(st, 0);
+		struct slice bytes = db_column_blob(st, 1);
+		struct record rec;
+		if (record_get(bytes, &rec) != SHOAL_OK)
+			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: record %llu of the log", s->path,
+			               (unsigned long long)position);
+		else
+			rc = fn(ctx, position, bytes);
+	}
+	if (rc == SHOAL_OK && step != SQLITE_DONE)
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
+enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e)
+{
+	if (!db_run(s, DB_BEGIN) || !db_write_dots(s, DB_LOG_CUT, upto) || !db_write_dots(s, DB_FLOOR_PUT, upto) ||
+	    !db_run(s, DB_COMMIT))
+		return db_write_failed(s, e);
+	s->dirty = true;
+	return SHOAL_OK;
+}
+
+enum shoal_err db_backup(struct store *s, const char *path, struct error *e)
+{
+	struct store copy = { .path = (char *)(uintptr_t)path };
+	enum shoal_err rc = SHOAL_OK;
+
+	if (access(path, F_OK) == 0)
+		return error_set(e, SHOAL_EEXISTS, "cannot back up to '%s': it exists already", path);
+	if (sqlite3_open_v2(path, &copy.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
+		rc = db_error(&copy, e, "create");
+	} else {
+		sqlite3_backup *b = sqlite3_backup_init(copy.db, "main", s->db, "main");
+		if (b == NULL || sqlite3_backup_step(b, -1) != SQLITE_DONE || sqlite3_backup_finish(b) != SQLITE_OK)
+			rc = db_error(&copy, e, "write the backup");
+	}
+	sqlite3_close(copy.db);
+	return rc;
+}
