@@ -1,0 +1,650 @@
+/* tests/unit/sync/test_sync.c */
+#include "core/sync/sync.h"
+
+#include "core/registry/file_manager.h"
+#include "tests/unit/sync/sync_lab.h"
+
+static void an_op_reaches_the_other_and_is_acknowledged(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	struct stamp stamp;
+	lab_run(lab, 500);
+	CHECK(!sync_joining(a->sync) && !sync_joining(b->sync));
+	CHECK_INT(lab_create_user(a, "ann", &stamp), ==, SHOAL_OK);
+	CHECK_INT(sync_count_acked(a->sync, &stamp, 1), ==, 0);
+	lab_run(lab, 200);
+	CHECK(lab_knows(b, "ann"));
+	CHECK_INT(sync_count_acked(a->sync, &stamp, 1), ==, 1);
+	CHECK_INT(a->acked_calls, >, 0);
+	CHECK_INT(mem_disk_records(b->disk), ==, 1);
+	lab_free(lab);
+}
+
+static void nothing_leaves_before_it_is_durable(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab_run(lab, 500);
+	a->hold = true;
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 3000);
+	CHECK(!lab_knows(b, "ann"));
+	lab_answer_commit(a);
+	lab_run(lab, 200);
+	CHECK(lab_knows(b, "ann"));
+	lab_free(lab);
+}
+
+static void nothing_is_acknowledged_before_it_is_durable(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	struct stamp stamp;
+	lab_run(lab, 500);
+	b->hold = true;
+	CHECK_INT(lab_create_user(a, "ann", &stamp), ==, SHOAL_OK);
+	lab_run(lab, 3000);
+	CHECK(lab_knows(b, "ann"));
+	CHECK_INT(sync_count_acked(a->sync, &stamp, 1), ==, 0);
+	lab_answer_commit(b);
+	lab_run(lab, 200);
+	CHECK_INT(sync_count_acked(a->sync, &stamp, 1), ==, 1);
+	lab_free(lab);
+}
+
+static void a_late_third_gets_everything_from_one_who_did_not_make_it(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3), *c;
+	lab_run(lab, 500);
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 500);
+	lab_down(a);
+	CHECK_INT(lab_create_user(b, "bob", NULL), ==, SHOAL_OK);
+	c = lab_up(lab, 3, 3);
+	lab_run(lab, 10000);
+	CHECK(lab_knows(c, "ann") && lab_knows(c, "bob"));
+	lab_free(lab);
+}
+
+static void in_a_full_mesh_nothing_is_sent_twice(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *n[3];
+	uint64_t sent = 0;
+	for (uint16_t i = 0; i < 3; i++)
+		n[i] = lab_up(lab, (uint16_t)(i + 1), 3);
+	lab_run(lab, 3000);
+	for (int k = 0; k < 10; k++) {
+		char name[8];
+		snprintf(name, sizeof(name), "u%d", k);
+		CHECK_INT(lab_create_user(n[0], name, NULL), ==, SHOAL_OK);
+		lab_run(lab, 300);
+	}
+	lab_run(lab, 3000);
+	CHECK(lab_knows(n[1], "u9") && lab_knows(n[2], "u9"));
+	for (int i = 0; i < 3; i++)
+		sent += sync_counters(n[i]->sync)->ops_sent;
+	CHECK_INT(sent, ==, 20);
+	lab_free(lab);
+}
+
+static void a_foreign_op_is_brought_to_one_whom_its_maker_does_not_reach(void)
+{
+	struct lab *lab = lab_new();
+	/* 1 knows only 2; 3 knows only 1 and 2 */
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 3), *c = lab_up(lab, 3, 3);
+	(void)b;
+	lab_run(lab, 3000);
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 500);
+	CHECK(!lab_knows(c, "ann")); /* it waits for its maker to bring it, */
+	lab_run(lab, 1000);
+	CHECK(lab_knows(c, "ann")); /* but not for ever */
+	lab_free(lab);
+}
+
+/* -- who may talk */
+
+static struct sync_status status_of(const struct lab_node *n, uint16_t id)
+{
+	struct sync_status st[LAB_NODES];
+	size_t count = sync_status(n->sync, st, LAB_NODES);
+	for (size_t i = 0; i < count; i++)
+		if (st[i].id == id)
+			return st[i];
+	CHECK(false);
+	return st[0];
+}
+
+static void check_refused(uint16_t from, uint16_t to, bool as_stranger, bool refused)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *raw = lab_raw(lab, 2);
+	if (as_stranger)
+		raw->identity.b[5] = 1;
+	lab->now += 10;
+	lab_dial_raw(raw, 1);
+	if (!raw->closed)
+		lab_say_hello(raw, from, to, slice_of(NULL, 0));
+	CHECK_INT(raw->closed, ==, refused);
+	CHECK_INT(sync_counters(a->sync)->refused, ==, refused);
+	lab_free(lab);
+}
+
+static void only_the_right_tracker_is_listened_to(void)
+{
+	check_refused(2, 1, false, false);
+	check_refused(1, 1, false, true); /* our own id: the way leads back to us, or two share it */
+	check_refused(3, 1, false, true); /* not in our list */
+	check_refused(2, 3, false, true); /* it means another one */
+	check_refused(2, 1, true, true);  /* another cluster's certificate */
+}
+
+static void the_one_that_we_dial_must_be_the_one_of_the_line(void)
+{
+	static const uint16_t ids[] = { 1, 3, 2 };
+	for (size_t i = 0; i < COUNT_OF(ids); i++) {
+		struct lab *lab = lab_new();
+		struct lab_node *raw = lab_raw(lab, 2), *a = lab_up(lab, 1, 2);
+		lab_run(lab, 10);
+		lab_say_hello(raw, ids[i], 1, slice_of(NULL, 0));
+		CHECK_INT(raw->closed, ==, ids[i] != 2);
+		CHECK_STR(status_of(a, 2).state, ids[i] == 2 ? "connected" : "refused");
+		lab_free(lab);
+	}
+}
+
+static void another_cluster_is_refused_when_dialled(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *raw = lab_raw(lab, 2), *a;
+	raw->identity.b[0] = 9;
+	a = lab_up(lab, 1, 2);
+	lab_run(lab, 10);
+	CHECK(raw->closed);
+	CHECK_INT(raw->in.len, ==, 0); /* it was told nothing */
+	CHECK_STR(status_of(a, 2).state, "refused");
+	CHECK(strstr(status_of(a, 2).reason, "another cluster") != NULL);
+	lab_free(lab);
+}
+
+static struct lab *greeted(struct lab_node **a, struct lab_node **raw)
+{
+	struct lab *lab = lab_new();
+	*a = lab_up(lab, 1, 2);
+	*raw = lab_raw(lab, 2);
+	lab->now += 10;
+	lab_dial_raw(*raw, 1);
+	lab_say_hello(*raw, 2, 1, slice_of(NULL, 0));
+	CHECK(!(*raw)->closed);
+	return lab;
+}
+
+static void a_gap_is_not_applied_and_ends_the_link(void)
+{
+	struct lab_node *a, *raw;
+	struct lab *lab = greeted(&a, &raw);
+	struct buf first = { 0 }, third = { 0 };
+
+	lab_record(&first, "ann", 1);
+	lab_record(&third, "cho", 3);
+	lab_say_op(raw, &first);
+	CHECK(lab_knows(a, "ann"));
+	lab_say_op(raw, &first); /* once more: nothing */
+	CHECK(!raw->closed);
+	lab_say_op(raw, &third);
+	CHECK(raw->closed);
+	CHECK(!lab_knows(a, "cho"));
+	CHECK_INT(sync_counters(a->sync)->gaps, ==, 1);
+	CHECK_INT(vvec_get(registry_vector(a->reg), 77), ==, 1);
+	buf_free(&first);
+	buf_free(&third);
+	lab_free(lab);
+}
+
+static void a_damaged_op_is_not_applied_and_ends_the_link(void)
+{
+	struct lab_node *a, *raw;
+	struct lab *lab = greeted(&a, &raw);
+	struct buf record = { 0 };
+	lab_record(&record, "ann", 1);
+	record.data[record.len / 2] ^= 4;
+	lab_say_op(raw, &record);
+	CHECK(raw->closed);
+	CHECK_INT(registry_count(a->reg, TABLE_USER), ==, 0);
+	buf_free(&record);
+	lab_free(lab);
+}
+
+static void what_has_no_business_here_ends_the_link(void)
+{
+	for (unsigned kind = 1; kind < 16; kind++) {
+		struct lab_node *a, *raw;
+		struct lab *lab = greeted(&a, &raw);
+		for (int round = 0; round < 40 && !raw->closed; round++) {
+			struct buf b = { 0 };
+			uint8_t noise[64];
+			size_t start = sync_begin(&b, kind);
+			check_random_bytes(noise, sizeof(noise));
+			buf_put(&b, noise, check_random(sizeof(noise)));
+			CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+			lab_say(raw, &b);
+		}
+		CHECK(raw->closed || kind >= 14); /* unknown kinds are skipped */
+		CHECK_INT(registry_count(a->reg, TABLE_USER), ==, 0);
+		lab_free(lab);
+	}
+}
+
+/* -- going wrong */
+
+static void what_could_not_be_stored_comes_again(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab_run(lab, 500);
+	b->fail = SHOAL_EDISKFULL;
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 1000);
+	CHECK(!lab_knows(b, "ann"));
+	CHECK_INT(lab_create_user(a, "bob", NULL), ==, SHOAL_OK);
+	lab_run(lab, 1000);
+	b->fail = SHOAL_OK;
+	lab_run(lab, 6000);
+	CHECK(lab_knows(b, "ann") && lab_knows(b, "bob"));
+	CHECK(vvec_eq(registry_durable_vector(a->reg), registry_durable_vector(b->reg)));
+	lab_free(lab);
+}
+
+static void a_silent_one_is_lost_and_found_again(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab_run(lab, 500);
+	CHECK_STR(status_of(a, 2).state, "connected");
+	lab->dark = true;
+	lab_run(lab, 4000);
+	CHECK_STR(status_of(a, 2).state, "connected");
+	lab_run(lab, 2500);
+	CHECK_STR(status_of(a, 2).state, "lost");
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK); /* never in the client's way */
+	lab_deliver(lab);
+	CHECK_INT(status_of(a, 2).behind, ==, 1);
+	lab->dark = false;
+	lab_run(lab, 4000);
+	CHECK(lab_knows(b, "ann"));
+	CHECK_INT(status_of(a, 2).behind, ==, 0);
+	lab_free(lab);
+}
+
+static void alone_it_waits_five_seconds_for_the_others(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2);
+	struct error e;
+	lab_run(lab, 4500);
+	CHECK_INT(sync_check_writable(a->sync, &e), ==, SHOAL_EBUSY);
+	lab_run(lab, 1000);
+	CHECK_INT(sync_check_writable(a->sync, &e), ==, SHOAL_OK);
+	lab_free(lab);
+}
+
+static void with_a_peer_it_waits_for_what_the_peer_has(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b;
+	lab_run(lab, 6000);
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 100);
+	b = lab_up(lab, 2, 2);
+	b->hold = true;
+	lab_run(lab, 8000);
+	CHECK(lab_knows(b, "ann"));
+	CHECK(sync_joining(b->sync)); /* not durable yet */
+	lab_answer_commit(b);
+	lab_run(lab, 100);
+	CHECK(!sync_joining(b->sync));
+	lab_free(lab);
+}
+
+static void a_clock_that_is_far_off_refuses_changes(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3), *c = lab_up(lab, 3, 3);
+	struct error e;
+	a->skew_ms = 70000;
+	lab_run(lab, 3000);
+	CHECK_INT(sync_check_writable(a->sync, &e), ==, SHOAL_EBUSY);
+	CHECK_STR(status_of(b, 1).state, "clock");
+	CHECK_INT(sync_check_writable(b->sync, &e), ==, SHOAL_OK); /* the majority agrees with it */
+	CHECK_INT(sync_check_writable(c->sync, &e), ==, SHOAL_OK);
+	lab_free(lab);
+}
+
+static void a_line_that_is_gone_is_not_talked_to(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3);
+	lab_run(lab, 500);
+	CHECK_INT(sync_peer_count(a->sync), ==, 2);
+	sync_set_peers(a->sync, lab->lines, 1);
+	CHECK_INT(sync_peer_count(a->sync), ==, 0);
+	CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+	lab_run(lab, 4000);
+	CHECK(!lab_knows(b, "ann"));
+	sync_set_peers(a->sync, lab->lines, 3);
+	lab_run(lab, 4000);
+	CHECK(lab_knows(b, "ann"));
+	lab_free(lab);
+}
+
+/* -- snapshots */
+
+static void cut_log_to_all(struct lab_node *n)
+{
+	struct error e;
+	struct vvec upto = { 0 };
+	CHECK_INT(vvec_copy(&upto, registry_durable_vector(n->reg)), ==, SHOAL_OK);
+	commit_raise_floor(n->commit, &upto);
+	CHECK_INT(store_mem_ops.log_cut(n->store, &upto, &e), ==, SHOAL_OK);
+	vvec_fini(&upto);
+}
+
+static void who_is_behind_the_cut_log_gets_a_snapshot(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b;
+	lab_run(lab, 6000);
+	for (int k = 0; k < 30; k++) {
+		char name[8];
+		snprintf(name, sizeof(name), "u%d", k);
+		CHECK_INT(lab_create_user(a, name, NULL), ==, SHOAL_OK);
+	}
+	lab_run(lab, 100);
+	cut_log_to_all(a);
+	CHECK_INT(lab_create_user(a, "later", NULL), ==, SHOAL_OK);
+	b = lab_up(lab, 2, 2);
+	lab_run(lab, 5000);
+	CHECK_INT(sync_counters(a->sync)->snapshots_sent, ==, 1);
+	CHECK(lab_knows(b, "u0") && lab_knows(b, "u29") && lab_knows(b, "later"));
+	CHECK(vvec_eq(registry_durable_vector(a->reg), registry_durable_vector(b->reg)));
+	CHECK_INT(sync_counters(b->sync)->snapshots_sent, ==, 0); /* it is not sent back */
+	lab_free(lab);
+}
+
+static void say_snap_begin(struct lab_node *raw, uint64_t rows)
+{
+	struct buf b = { 0 }, vector = { 0 };
+	buf_put_u64(&vector, 77);
+	buf_put_u64(&vector, 5);
+	size_t start = sync_begin(&b, SYNC_SNAP_BEGIN);
+	sync_snap_begin_put(&b, &(struct sync_snap_begin){ .serial = 1, .vector = slice_of(vector.data, vector.len),
+	                                                  .rows = rows, .hlc = 1 });
+	CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+	buf_free(&vector);
+	lab_say(raw, &b);
+}
+
+static void say_snap_rows(struct lab_node *raw, struct slice rows)
+{
+	struct buf b = { 0 };
+	size_t start = sync_begin(&b, SYNC_SNAP_ROWS);
+	sync_snap_rows_put(&b, &(struct sync_snap_rows){ .serial = 1, .rows = rows });
+	CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+	lab_say(raw, &b);
+}
+
+static void say_snap_end(struct lab_node *raw, uint64_t rows, const struct id32 *hash)
+{
+	struct buf b = { 0 };
+	size_t start = sync_begin(&b, SYNC_SNAP_END);
+	sync_snap_end_put(&b, &(struct sync_snap_end){ .serial = 1, .rows = rows, .hash = *hash });
+	CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+	lab_say(raw, &b);
+}
+
+/* cut: 0 whole, 1 broken off, 2 a row too few, 3 a wrong hash */
+static void check_snapshot(unsigned cut)
+{
+	struct lab_node *a, *raw;
+	struct lab *lab = greeted(&a, &raw);
+	struct buf record = { 0 };
+	struct record rec;
+	struct id32 hash;
+
+	lab_record(&record, "ann", 1);
+	CHECK_INT(record_get(slice_of(record.data, record.len), &rec), ==, SHOAL_OK);
+	uint64_t rows = 0;
+	for (struct cursor c = cursor_of(rec.rows.data, rec.rows.len); cursor_left(&c) != 0; rows++) {
+		struct wire_row row;
+		wire_row_get(&c, &row);
+	}
+	sha256_of(rec.rows.data, rec.rows.len, &hash);
+	say_snap_begin(raw, cut == 2 ? rows + 1 : rows);
+	say_snap_rows(raw, rec.rows);
+	CHECK_INT(registry_count(a->reg, TABLE_USER), ==, 0); /* staged only */
+	hash.b[0] ^= cut == 3;
+	if (cut == 1) {
+		lab_close(raw, raw->conn);
+		lab_deliver(lab);
+		CHECK_INT(sync_counters(a->sync)->snapshots_broken, ==, 1);
+	} else {
+		say_snap_end(raw, cut == 2 ? rows + 1 : rows, &hash);
+	}
+	CHECK_INT(registry_count(a->reg, TABLE_USER), ==, cut == 0);
+	CHECK_INT(vvec_get(registry_durable_vector(a->reg), 77), ==, cut == 0 ? 5 : 0);
+	buf_free(&record);
+	lab_free(lab);
+}
+
+static void a_snapshot_is_taken_whole_or_not_at_all(void)
+{
+	for (unsigned cut = 0; cut < 4; cut++)
+		check_snapshot(cut);
+}
+
+/* -- content */
+
+/* A file of 1100 pieces (two chunks of hashes) in a group, held by `n`. */
+static void upload(struct lab_node *n, struct id32 *content)
+{
+	struct upload up = { .name = slice_str("big"), .size = 1100 * (uint64_t)CONTENT_PIECE_SIZE,
+		             .piece_size = CONTENT_PIECE_SIZE };
+	struct buf hashes = { 0 };
+	struct content_hash ch;
+	struct id16 uid, gid, fid;
+	struct id32 device = { { 3 } };
+	struct op op;
+	struct error e;
+	bool joined;
+
+	for (int i = 0; i < 1100 * 32; i++)
+		buf_put_u8(&hashes, (uint8_t)(i * 7));
+	content_hash_begin(&ch, up.size, &up.file_hash);
+	content_hash_add(&ch, hashes.data, hashes.len);
+	content_hash_end(&ch, &up.content);
+	for (uint32_t first = 0; first < 1100; first += CONTENT_CHUNK) {
+		struct content_op *put = content_op_new(CONTENT_PUT);
+		put->id = up.content;
+		put->size = up.size;
+		put->first = first;
+		buf_put(&put->data, hashes.data + first * 32, (first == 0 ? CONTENT_CHUNK : 1100 - CONTENT_CHUNK) * 32);
+		CHECK_INT(store_content(&store_mem_ops, n->store, put, &e), ==, SHOAL_OK);
+		content_op_free(put);
+	}
+	op_begin(n->reg, OP_CREATE_USER, NULL, lab_wall(n), &op);
+	CHECK_INT(user_create(n->reg, &op, slice_str("ann"), slice_str("r"), &uid, &e), ==, SHOAL_OK);
+	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
+	op_begin(n->reg, OP_CREATE_GROUP, NULL, lab_wall(n), &op);
+	CHECK_INT(group_create(n->reg, &op, &uid, slice_str("team"), &gid, &e), ==, SHOAL_OK);
+	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
+	op_begin(n->reg, OP_UPLOAD_FILE_DATA, NULL, lab_wall(n), &op);
+	CHECK_INT(file_upload(n->reg, &op, &uid, &device, &gid, &up, &fid, &joined, &e), ==, SHOAL_OK);
+	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
+	CHECK_INT(registry_set_held(n->reg, &up.content, true), ==, SHOAL_OK);
+	*content = up.content;
+	buf_free(&hashes);
+}
+
+static bool holds(const struct lab_node *n, const struct id32 *content)
+{
+	const struct content_row *row = registry_content(n->reg, content);
+	return row != NULL && row->held;
+}
+
+static void content_follows_its_file(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	struct id32 content;
+	lab_run(lab, 500);
+	upload(a, &content);
+	lab_run(lab, 300);
+	CHECK(holds(b, &content));
+	CHECK_INT(b->contents, ==, 1);
+	lab_free(lab);
+}
+
+static void content_is_asked_of_another_when_the_first_has_gone(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3), *c;
+	struct id32 content;
+	lab_run(lab, 3000);
+	upload(a, &content);
+	lab_run(lab, 1000);
+	CHECK(holds(b, &content));
+	lab_down(a);
+	c = lab_up(lab, 3, 3);
+	lab_run(lab, 12000);
+	CHECK(holds(c, &content));
+	lab_free(lab);
+}
+
+static void content_that_is_not_what_its_id_says_is_refused(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	struct id32 content;
+	uint8_t wrong[32] = { 9 };
+	lab_run(lab, 500);
+	upload(a, &content);
+	/* a's disk has rotted: it thinks that it holds the content, and serves something else */
+	struct content_op *put = content_op_new(CONTENT_PUT);
+	struct error e;
+	put->id = content;
+	put->size = 1100 * (uint64_t)CONTENT_PIECE_SIZE;
+	buf_put(&put->data, wrong, sizeof(wrong));
+	CHECK_INT(store_content(&store_mem_ops, a->store, put, &e), ==, SHOAL_OK);
+	content_op_free(put);
+	lab_run(lab, 3000);
+	CHECK(registry_content(b->reg, &content) != NULL);
+	CHECK(!holds(b, &content));
+	lab_free(lab);
+}
+
+/* -- digests, presence */
+
+static void rows_that_differ_at_equal_vectors_are_found_and_mended(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	struct buf record = { 0 };
+	struct record rec;
+	struct undo *undo = NULL;
+	lab_run(lab, 500);
+	lab_record(&record, "ghost", 1);
+	CHECK_INT(record_get(slice_of(record.data, record.len), &rec), ==, SHOAL_OK);
+	CHECK_INT(registry_merge(a->reg, rec.rows, NULL, &undo), ==, SHOAL_OK); /* a row that no vector covers */
+	registry_commit_done(a->reg, undo);
+	CHECK(!lab_knows(b, "ghost"));
+	lab_run(lab, 65000);
+	CHECK_INT(sync_counters(a->sync)->digests_differ, >, 0);
+	CHECK(lab_knows(b, "ghost"));
+	lab_run(lab, 65000);
+	CHECK_INT(sync_counters(a->sync)->digests_equal, >, 0);
+	CHECK_INT(sync_counters(a->sync)->digests_differ, <=, 2);
+	buf_free(&record);
+	lab_free(lab);
+}
+
+static void presence_travels_and_does_not_come_home(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab_run(lab, 500);
+	sync_send_session(a->sync, &(struct sync_session){ .dot = { 4, 5 }, .home = 1, .epoch = 6, .beat = 7,
+	                                                   .left_ms = 30000, .address = slice_str("10.0.0.1:77") });
+	sync_send_session(b->sync, &(struct sync_session){ .dot = { 4, 5 }, .home = 1, .left_ms = 1 }); /* relayed */
+	sync_send_announce(a->sync, &(struct sync_announce){ .home = 1, .pieces = 9, .left_ms = 60000 });
+	lab_run(lab, 50);
+	CHECK_INT(b->sessions, ==, 1);
+	CHECK_INT(b->announces, ==, 1);
+	CHECK_INT(b->last.dot.seq, ==, 5);
+	CHECK_INT(b->last.epoch, ==, 6);
+	CHECK_INT(b->last.left_ms, ==, 30000);
+	CHECK_INT(a->sessions, ==, 0);
+	lab_free(lab);
+}
+
+/* -- bounds */
+
+static void what_is_under_way_is_bounded(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab->mtu = 100000;
+	lab_run(lab, 6000);
+	b->hold = true;
+	for (int k = 0; k < 12000; k++) {
+		char name[12];
+		snprintf(name, sizeof(name), "u%d", k);
+		CHECK_INT(lab_create_user(a, name, NULL), ==, SHOAL_OK);
+		if (k % 100 == 0)
+			lab_deliver(lab);
+	}
+	lab_run(lab, 4000);
+	uint64_t sent = sync_counters(a->sync)->ops_sent;
+	CHECK_INT(sent, >, 1000);
+	CHECK_INT(sent, <, 9000); /* about 1 MiB of them */
+	b->hold = false;
+	lab_answer_commit(b);
+	lab_run(lab, 4000);
+	CHECK_INT(registry_count(b->reg, TABLE_USER), ==, 12000);
+	lab_free(lab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(an_op_reaches_the_other_and_is_acknowledged),
+		TEST(nothing_leaves_before_it_is_durable),
+		TEST(nothing_is_acknowledged_before_it_is_durable),
+		TEST(a_late_third_gets_everything_from_one_who_did_not_make_it),
+		TEST(in_a_full_mesh_nothing_is_sent_twice),
+		TEST(a_foreign_op_is_brought_to_one_whom_its_maker_does_not_reach),
+		TEST(only_the_right_tracker_is_listened_to),
+		TEST(the_one_that_we_dial_must_be_the_one_of_the_line),
+		TEST(another_cluster_is_refused_when_dialled),
+		TEST(a_gap_is_not_applied_and_ends_the_link),
+		TEST(a_damaged_op_is_not_applied_and_ends_the_link),
+		TEST(what_has_no_business_here_ends_the_link),
+		TEST(what_could_not_be_stored_comes_again),
+		TEST(a_silent_one_is_lost_and_found_again),
+		TEST(alone_it_waits_five_seconds_for_the_others),
+		TEST(with_a_peer_it_waits_for_what_the_peer_has),
+		TEST(a_clock_that_is_far_off_refuses_changes),
+		TEST(a_line_that_is_gone_is_not_talked_to),
+		TEST(who_is_behind_the_cut_log_gets_a_snapshot),
+		TEST(a_snapshot_is_taken_whole_or_not_at_all),
+		TEST(content_follows_its_file),
+		TEST(content_is_asked_of_another_when_the_first_has_gone),
+		TEST(content_that_is_not_what_its_id_says_is_refused),
+		TEST(rows_that_differ_at_equal_vectors_are_found_and_mended),
+		TEST(presence_travels_and_does_not_come_home),
+		TEST(what_is_under_way_is_bounded),
+	};
+	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
+}
