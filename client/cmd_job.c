@@ -44,11 +44,12 @@ static enum shoal_err outcome(const struct job_info *job, struct value *result, 
 	return SHOAL_OK;
 }
 
-/* group and file of the job, for the err object. */
+/* What failed was the transfer, not the waiting: op, group and file of the err object. */
 static void name_job(struct cmd_run *run, const struct job_info *job)
 {
 	value_free(&run->details);
 	run->details = value_table();
+	value_set(&run->details, "op", value_str(job->kind == JOB_UPLOAD ? "upload_file" : "download_file"));
 	value_set(&run->details, "group", value_str(job->group));
 	value_set(&run->details, "file", value_str(job->file));
 	value_set(&run->details, "job", value_job(job->id));

@@ -162,7 +162,8 @@ static json_t *err_json(const struct error *e, const char *op, const struct valu
 	struct value message = value_str(e->message);
 	json_object_set_new(j, "code", json_string(error_word(e->code)));
 	json_object_set_new(j, "message", value_to_json(&message));
-	json_object_set_new(j, "op", json_string(op));
+	if (json_object_get(j, "op") == NULL)
+		json_object_set_new(j, "op", json_string(op));
 	json_object_set_new(j, "retryable", json_boolean(retry));
 	value_free(&message);
 	return j;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t noted;
@@ -24,6 +25,7 @@ static void ours(sigset_t *set)
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGALRM);
 }
 
 void interrupt_install(void)
@@ -33,6 +35,7 @@ void interrupt_install(void)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	sigaction(SIGALRM, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -62,7 +65,9 @@ int interrupt_take(void)
 	return was;
 }
 
-void interrupt_raise(int signal_number)
+void interrupt_after(uint64_t ms)
 {
-	noted = signal_number;
+	struct itimerval t = { .it_value = { .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000) } };
+	if (ms != 0)
+		setitimer(ITIMER_REAL, &t, NULL);
 }

@@ -4,9 +4,9 @@
  * signal came, and when. Handlers only note it; the prompt thread looks. Other threads block these signals. */
 #ifndef SHOAL_CLIENT_INTERRUPT_H
 #define SHOAL_CLIENT_INTERRUPT_H
-#include <stdbool.h>
+#include <stdint.h>
 
-/* SIGINT, SIGTERM, SIGHUP are noted from now on; SIGPIPE is ignored. */
+/* SIGINT, SIGTERM, SIGHUP, SIGALRM are noted from now on; SIGPIPE is ignored. */
 void interrupt_install(void);
 /* For the time in which other threads are started: they inherit the mask. */
 void interrupt_block(void);
@@ -15,6 +15,6 @@ void interrupt_unblock(void);
 /* The signal that came and was not yet taken, or 0. */
 int interrupt_pending(void);
 int interrupt_take(void);
-/* As if it had come: the time limit of the program uses SIGALRM. */
-void interrupt_raise(int signal_number);
+/* The time limit of the program: SIGALRM then, once. */
+void interrupt_after(uint64_t ms);
 #endif

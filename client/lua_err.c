@@ -156,6 +156,7 @@ void lua_push_err(lua_State *L, const struct error *e, const struct cmd_run *run
 	luaL_checkstack(L, 8, NULL);
 	lua_createtable(L, 0, 1);
 	lua_createtable(L, 0, 10);
+	op = run != NULL ? value_get_text(&run->details, "op", op) : op;
 	if (run != NULL)
 		set_names(L, run);
 	lua_pushstring(L, error_word(e->code));

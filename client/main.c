@@ -1,5 +1,4 @@
 /* client/main.c - shoal: sets everything up, runs what was asked for, takes everything down. */
-#include <signal.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,12 +113,6 @@ static void on_quit(void *owner)
 	app->stopped = true;
 }
 
-static void on_time_over(void *owner)
-{
-	(void)owner;
-	interrupt_raise(SIGALRM);
-}
-
 /* Without an engine (--test) nobody is there to ask. */
 static void post_nowhere(struct engine *en, struct call *c)
 {
@@ -170,8 +163,6 @@ static void start_shell(struct app *app)
 	if (app->control != NULL)
 		control_serve(app->control, app->shell,
 		              &(struct control_config){ .listen = engine_listen_address(app->engine), .quit = on_quit, .owner = app });
-	if (app->options.timeout_ms != 0)
-		shell_timer(app->shell, clock_mono_ms() + app->options.timeout_ms, on_time_over, app);
 }
 
 /* Saves the state of running jobs and says goodbye to the tracker, within STOP_MS. */
@@ -318,6 +309,7 @@ int main(int argc, char *argv[])
 		return complain(&e);
 	}
 	interrupt_install();
+	interrupt_after(app.options.timeout_ms);
 	set_paths(&app);
 	rc = open_log(&app, &e);
 	if (rc == SHOAL_OK && app.options.test == NULL)

@@ -104,7 +104,9 @@ static void on_event(void *arg, const struct client_event *ev)
 	char name[EVENT_NAME_MAX];
 	if (client_event_name(ev, name) == NULL)
 		return;
-	char *text = text_of(n, ev, name);
+	const struct shell_state *st = shell_state(n->shell);
+	bool own = ev->type == EVENT_TRACKER && st->logged_in && strcmp(ev->user, st->user) == 0; /* one knows what one did */
+	char *text = own ? NULL : text_of(n, ev, name);
 	if (text == NULL)
 		return;
 	struct kind *k = kind_of(n, name);

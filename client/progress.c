@@ -139,7 +139,7 @@ static void on_event(void *arg, const struct client_event *ev)
 		TAILQ_INSERT_TAIL(&p->jobs, j, link);
 	}
 	unsigned percent = percent_of(ev->job);
-	bool news = begins || strcmp(ev->word, "job.progress") != 0;
+	bool news = begins || strcmp(ev->word, "job.stalled") == 0 || strcmp(ev->word, "job.resumed") == 0;
 	j->info = *ev->job;
 	if (p->mode == PROGRESS_AUTO) {
 		if (begins || now - p->drawn_ms >= REDRAW_MS)

@@ -77,6 +77,8 @@ void history_keep(const char *path, const char *line)
 	for (char *p = one; *p != '\0'; p++)
 		if (*p == '\n')
 			*p = ' '; /* a statement of several lines is one entry */
+	for (size_t n = strlen(one); n > 0 && one[n - 1] == ' '; n--)
+		one[n - 1] = '\0';
 	forget_same(one);
 	add_history(one);
 	free(one);

@@ -10,6 +10,7 @@
 #include "client/suggest.h"
 #include "client/typed.h"
 #include "core/base/fs.h"
+#include "core/base/mem.h"
 #include "core/base/name.h"
 
 static void print_buf(struct buf *b)
@@ -150,6 +151,19 @@ static bool compiles(struct session *s, const char *line, const char *more)
 	return ok;
 }
 
+/* "my file" team: Lua reads that as a call and the next statement, but nobody writes two without a sign between them. */
+static bool two_words(const char *rest)
+{
+	rest += strspn(rest, " \t");
+	const char *close = rest[0] == '"' || rest[0] == '\'' ? strchr(rest + 1, rest[0]) : NULL;
+	if (close == NULL || close[-1] == '\\' || (close[1] != ' ' && close[1] != '\t'))
+		return false;
+	close += 1 + strspn(close + 1, " \t");
+	size_t len = strspn(close, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/~\"'");
+	bool operator = (len == 2 && strncmp(close, "or", 2) == 0) || (len == 3 && strncmp(close, "and", 3) == 0);
+	return len != 0 && !operator;
+}
+
 /* A verb in front, and no Lua: it does not compile. An unfinished statement counts as Lua, unless all it lacks is to be
  * a statement at all: upload_file "a b.txt" team */
 static bool is_typed(struct session *s, const char *line)
@@ -161,6 +175,8 @@ static bool is_typed(struct session *s, const char *line)
 		return false;
 	if (rest[strspn(rest, " \t")] == '\0')
 		return true; /* a lone verb calls it */
+	if (two_words(rest))
+		return true;
 	switch (lua_host_compile(s->host, "=typed", line, &expression, &e)) {
 	case LINE_OK: lua_pop(lua_host_state(s->host), 1); return false;
 	case LINE_INCOMPLETE: return compiles(s, line, "()");
@@ -234,16 +250,49 @@ static bool is_word(const char *line, const char *word)
 	return strncmp(line, word, len) == 0 && line[len + strspn(line + len, " \t\r")] == '\0';
 }
 
+/* A first word that is nothing, but nearly a command: says so. */
+static bool misspelt(struct session *s, const char *line)
+{
+	lua_State *L = lua_host_state(s->host);
+	char word[40];
+	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz_");
+	if (len < 3 || (line[len] != '\0' && line[len] != ' ') || !slice_to_str(slice_of(line, len), word, sizeof(word)))
+		return false;
+	bool known = lua_getglobal(L, word) != LUA_TNIL;
+	lua_pop(L, 1);
+	const char *near = known ? NULL : cmd_suggest(word);
+	if (near != NULL)
+		complain(s, error_exit_code(SHOAL_EUSAGE), "no command '%s': did you mean '%s'?", word, near);
+	return near != NULL;
+}
+
+static char *numbered_code(const struct session *s, const char *code)
+{
+	unsigned lines = 0;
+	for (const char *p = code; *p != '\0'; p++)
+		lines += *p == '\n';
+	unsigned before = s->line > lines ? s->line - lines - 1 : 0;
+	char *out = xalloc(before + strlen(code) + 1);
+	memset(out, '\n', before);
+	memcpy(out + before, code, strlen(code));
+	return out;
+}
+
 static enum session_result run_lua(struct session *s, const char *code)
 {
-	char name[32];
 	bool expression;
 	struct error e;
-	snprintf(name, sizeof(name), s->piped ? "=stdin:%u" : "=line %u", s->line);
-	switch (lua_host_compile(s->host, s->piped ? "=stdin" : name, code, &expression, &e)) {
+	/* Newlines in front make the numbers of a statement's lines those of the input. */
+	char *numbered = s->piped ? numbered_code(s, code) : str_printf("%s", code);
+	enum line_state state = lua_host_compile(s->host, s->piped ? "=stdin" : "=prompt", numbered, &expression, &e);
+	free(numbered);
+	switch (state) {
 	case LINE_OK: call(s, 0); break;
 	case LINE_INCOMPLETE: return SESSION_MORE;
-	case LINE_BAD: complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message); break;
+	case LINE_BAD:
+		if (!misspelt(s, code))
+			complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message);
+		break;
 	}
 	return SESSION_DONE;
 }
@@ -265,6 +314,8 @@ enum session_result session_line(struct session *s, const char *line)
 			run_typed(s, line);
 			return SESSION_DONE;
 		}
+		if (strchr(line, ' ') == NULL && misspelt(s, line))
+			return SESSION_DONE;
 	} else {
 		buf_put(&s->pending, "\n", 1);
 	}

@@ -107,7 +107,7 @@ end
 function Program:forget()
   self.running = false
   if self.connection then self.connection:close() end
-  self.connection = nil
+  self.connection = false
 end
 
 function Program:restart()
@@ -183,7 +183,7 @@ end
 function methods:ready(seconds)
   local deadline = proc.mono() + (seconds or 20)
   repeat
-    self.connection = proc.connect(self.socket)
+    self.connection = proc.connect(self.socket) or false
     if not self.connection then
       if not self.process:alive() then error(self.name .. " ended at its start", 0) end
       if proc.mono() > deadline then error(("%s does not answer after %g s"):format(self.name, seconds or 20), 0) end
@@ -238,6 +238,8 @@ local Cluster = {}
 Cluster.__index = Cluster
 
 function Cluster:file(name, size, seed)
+  local folder = name:match("^(.*)/")
+  if folder then proc.mkdir(self.dir .. "/" .. folder) end
   return proc.random_file(self.dir .. "/" .. name, size, seed or #name + size)
 end
 

@@ -1,0 +1,148 @@
+/* tests/unit/client/test_value.c */
+#include "client/value.h"
+#include "client/format.h"
+#include "tests/unit/check.h"
+
+#include "core/base/mem.h"
+
+static void json_goes_there_and_back(void)
+{
+	struct stamp stamp = { .hlc = 77, .tracker = 3, .dot = { .log = 5, .seq = 6 } };
+	struct value t = value_table(), list = value_list();
+	value_add(&list, value_int(-5));
+	value_add(&list, value_bool(true));
+	value_add(&list, value_job(9));
+	value_add(&list, value_stamp(&stamp));
+	value_add(&list, value_str("größe"));
+	value_set(&t, "list", list);
+	value_set(&t, "n", value_number(1.5));
+	json_t *j = value_to_json(&t);
+	struct value back = value_from_json(j);
+	const struct value *l = value_get(&back, "list");
+	CHECK(!t.failed && !back.failed && l != NULL && l->type == VALUE_LIST);
+	CHECK_INT(l->table.n, ==, 5);
+	CHECK_INT(l->table.items[0].integer, ==, -5);
+	CHECK(l->table.items[1].boolean);
+	CHECK_INT(l->table.items[2].type, ==, VALUE_JOB);
+	CHECK_INT(l->table.items[2].job, ==, 9);
+	CHECK_INT(stamp_cmp(&l->table.items[3].stamp, &stamp), ==, 0);
+	CHECK_STR(value_text(&l->table.items[4], NULL), "größe");
+	json_decref(j);
+	value_free(&t);
+	value_free(&back);
+}
+
+static void text_that_is_no_utf8_is_escaped_in_json(void)
+{
+	struct value v = value_strn("a\xff", 2);
+	json_t *j = value_to_json(&v);
+	CHECK_STR(json_string_value(j), "a\\xff");
+	json_decref(j);
+	value_free(&v);
+}
+
+static void a_failed_part_fails_the_whole(void)
+{
+	struct value t = value_table();
+	value_set(&t, "a", value_int(1));
+	mem_fail_after(1);
+	struct value s = value_str("x");
+	mem_fail_after(0);
+	CHECK(s.failed);
+	value_set(&t, "b", s);
+	CHECK(t.failed);
+	value_free(&t);
+}
+
+static void every_allocation_may_fail(void)
+{
+	for (unsigned n = 1; n < 12; n++) {
+		struct value list = value_list();
+		mem_fail_after(n);
+		for (int i = 0; i < 3; i++) {
+			struct value row = value_table();
+			value_set(&row, "name", value_str("x"));
+			value_add(&list, row);
+		}
+		mem_fail_after(0);
+		CHECK(list.failed || list.table.n == 3);
+		value_free(&list);
+	}
+}
+
+static void setting_again_replaces(void)
+{
+	struct value t = value_table();
+	value_set(&t, "a", value_str("old"));
+	value_set(&t, "a", value_str("new"));
+	CHECK_INT(t.table.n, ==, 1);
+	CHECK_STR(value_get_text(&t, "a", NULL), "new");
+	struct value copy = value_copy(&t);
+	value_free(&t);
+	CHECK_STR(value_get_text(&copy, "a", NULL), "new");
+	value_free(&copy);
+}
+
+static const char *printed(const struct value *v, struct buf *b)
+{
+	buf_reset(b);
+	format_value(b, v, &(struct format_opts){ 0 });
+	buf_put_u8(b, 0);
+	return (const char *)b->data;
+}
+
+static void rows_are_an_aligned_table(void)
+{
+	struct value list = value_list();
+	struct buf b = { 0 };
+	for (int i = 0; i < 2; i++) {
+		struct value row = value_table();
+		value_set(&row, "size", value_int(i == 0 ? 5 : 2048));
+		value_set(&row, "name", value_str(i == 0 ? "größe" : "b"));
+		value_add(&list, row);
+	}
+	CHECK_STR(printed(&list, &b), "name      size\ngröße      5 B\nb      2.0 KiB\n");
+	value_free(&list);
+	list = value_list();
+	CHECK_STR(printed(&list, &b), "(none)\n");
+	buf_free(&b);
+	value_free(&list);
+}
+
+static void a_name_cannot_drive_the_terminal(void)
+{
+	struct buf b = { 0 };
+	struct value v = value_str("a\x1b[2Jb");
+	CHECK_STR(printed(&v, &b), "a\\x1b[2Jb\n");
+	value_free(&v);
+	struct job_info job = { .id = 1, .state = JOB_STATE_FAILED, .group = "g\n", .file = "f\x1b" };
+	error_set(&job.error, SHOAL_EDENIED, "no");
+	buf_reset(&b);
+	format_job(&b, &job);
+	buf_put_u8(&b, 0);
+	CHECK_STR((char *)b.data, "[F] [g\\x0a] f\\x1b: no\n");
+	buf_free(&b);
+}
+
+static void a_download_says_how_far_it_is(void)
+{
+	struct buf b = { 0 };
+	struct job_info job = { .id = 1, .state = JOB_STATE_DOWNLOADING, .group = "team", .file = "big.iso", .bytes = 1000,
+		                .total = 1000, .rate = 1048576, .eta = 3 };
+	format_job(&b, &job);
+	buf_put_u8(&b, 0);
+	CHECK(strstr((char *)b.data, "[D] [team] big.iso  99%") != NULL); /* 100 only when it is done */
+	job.state = JOB_STATE_DONE;
+	buf_reset(&b);
+	format_job(&b, &job);
+	buf_put_u8(&b, 0);
+	CHECK_STR((char *)b.data, "[C] [team] big.iso\n");
+	buf_free(&b);
+}
+
+static const struct CMUnitTest tests[] = {
+	TEST(json_goes_there_and_back), TEST(text_that_is_no_utf8_is_escaped_in_json), TEST(a_failed_part_fails_the_whole),
+	TEST(every_allocation_may_fail), TEST(setting_again_replaces), TEST(rows_are_an_aligned_table),
+	TEST(a_name_cannot_drive_the_terminal), TEST(a_download_says_how_far_it_is),
+};
+CHECK_MAIN(tests)
