@@ -5,7 +5,7 @@
  * rows are sent and merged; the link the other way does the same. */
 #include "core/sync/sync_state.h"
 
-void digest_send(struct link *l)
+void sync_digest_send(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	struct buf tables = { 0 };
@@ -25,10 +25,10 @@ void digest_send(struct link *l)
 	if (tables.failed || frame_end(b, start) != SHOAL_OK)
 		b->failed = true;
 	buf_free(&tables);
-	link_send(l, b);
+	sync_link_send(l, b);
 }
 
-enum shoal_err digest_on(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_digest_on(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct sync *s = l->sync;
 	struct cursor c = cursor_of(body.data, body.len);
@@ -58,6 +58,6 @@ enum shoal_err digest_on(struct link *l, struct slice body, struct error *e)
 	}
 	s->counters.digests_differ++;
 	if (l->ship.state == SHIP_TAIL || l->ship.state == SHIP_STORE)
-		snapshot_begin(l);
+		sync_snapshot_begin(l);
 	return SHOAL_OK;
 }

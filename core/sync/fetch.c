@@ -32,7 +32,7 @@ static bool is_held(struct sync *s, const struct id32 *content)
 	return row != NULL && row->held;
 }
 
-void fetch_want(struct sync *s, const struct file_row *file)
+void sync_fetch_want(struct sync *s, const struct file_row *file)
 {
 	if (is_held(s, &file->content) || find(s, &file->content) != NULL || file->size > CONTENT_SIZE_MAX)
 		return;
@@ -47,16 +47,16 @@ void fetch_want(struct sync *s, const struct file_row *file)
 	s->fetch_at = s->now;
 }
 
-void fetch_all(struct sync *s)
+void sync_fetch_all(struct sync *s)
 {
 	struct registry_iter it = registry_all(s->config.registry, TABLE_FILE);
 	const struct file_row *file;
 	while ((file = registry_next(&it)) != NULL)
-		fetch_want(s, file);
+		sync_fetch_want(s, file);
 }
 
 /* Whoever has just come may have what others had not. */
-void fetch_link_up(struct sync *s)
+void sync_fetch_link_up(struct sync *s)
 {
 	struct fetch *f, *next;
 	HASH_ITER(hh, s->fetches, f, next)
@@ -65,7 +65,7 @@ void fetch_link_up(struct sync *s)
 	s->fetch_at = s->now;
 }
 
-void fetch_fini(struct sync *s)
+void sync_fetch_fini(struct sync *s)
 {
 	struct fetch *f, *next;
 	HASH_ITER(hh, s->fetches, f, next) {
@@ -98,11 +98,11 @@ static void wait_and_retry(struct sync *s, struct fetch *f)
 /* -- asking */
 
 /* The next peer in the order of ids behind the one that was asked last. */
-static struct link *whom_to_ask(struct sync *s, struct fetch *f)
+static struct sync_link *whom_to_ask(struct sync *s, struct fetch *f)
 {
-	struct peer *p, *after = NULL, *first = NULL;
+	struct sync_tracker *p, *after = NULL, *first = NULL;
 	LIST_FOREACH(p, &s->peers, next) {
-		if (peer_link(p) == NULL)
+		if (sync_peer_link(p) == NULL)
 			continue;
 		if (first == NULL || p->id < first->id)
 			first = p;
@@ -113,12 +113,12 @@ static struct link *whom_to_ask(struct sync *s, struct fetch *f)
 	if (p == NULL)
 		return NULL;
 	f->asked = p->id;
-	return peer_link(p);
+	return sync_peer_link(p);
 }
 
 static void ask_peer(struct sync *s, struct fetch *f)
 {
-	struct link *l = whom_to_ask(s, f);
+	struct sync_link *l = whom_to_ask(s, f);
 	struct buf *b = &s->scratch;
 
 	if (l == NULL) {
@@ -131,7 +131,7 @@ static void ask_peer(struct sync *s, struct fetch *f)
 	size_t start = sync_begin(b, SYNC_BLOB_WANT);
 	sync_blob_want_put(b, &(struct sync_blob_want){ .content = f->content, .chunk = f->chunk });
 	(void)frame_end(b, start);
-	link_send(l, b); /* doomed: the deadline asks another one */
+	sync_link_send(l, b); /* doomed: the deadline asks another one */
 }
 
 static void check(struct sync *s, struct fetch *f)
@@ -149,7 +149,7 @@ static void check(struct sync *s, struct fetch *f)
 		wait_and_retry(s, f);
 }
 
-enum shoal_err fetch_on_data(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_fetch_on_data(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct sync *s = l->sync;
 	struct cursor c = cursor_of(body.data, body.len);
@@ -224,16 +224,16 @@ static void on_fetch_answer(struct sync *s, struct fetch *f, const struct conten
 
 /* -- serving */
 
-static void send_data(struct link *l, const struct sync_blob_data *m)
+static void send_data(struct sync_link *l, const struct sync_blob_data *m)
 {
 	struct buf *b = &l->sync->scratch;
 	size_t start = sync_begin(b, SYNC_BLOB_DATA);
 	sync_blob_data_put(b, m);
 	(void)frame_end(b, start);
-	link_send(l, b);
+	sync_link_send(l, b);
 }
 
-enum shoal_err fetch_on_want(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_fetch_on_want(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct sync *s = l->sync;
 	struct cursor c = cursor_of(body.data, body.len);
@@ -260,9 +260,9 @@ enum shoal_err fetch_on_want(struct link *l, struct slice body, struct error *e)
 	return SHOAL_OK;
 }
 
-void fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *op, enum shoal_err rc)
+void sync_fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *op, enum shoal_err rc)
 {
-	struct link *l;
+	struct sync_link *l;
 
 	if (ask->kind == ASK_FETCH) {
 		struct fetch *f = find(s, &ask->content);
@@ -284,7 +284,7 @@ void fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *o
 
 /* -- time */
 
-uint64_t fetch_tick(struct sync *s)
+uint64_t sync_fetch_tick(struct sync *s)
 {
 	struct fetch *f, *next;
 

@@ -8,21 +8,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool link_crowded(const struct link *l)
+bool sync_link_crowded(const struct sync_link *l)
 {
 	return l->sync->env->queued(l->sync->env->ctx, l->conn) > SYNC_QUEUED_MAX;
 }
 
-struct link *peer_link(const struct peer *p)
+struct sync_link *sync_peer_link(const struct sync_tracker *p)
 {
 	if (p->out != NULL && p->out->state == LINK_UP)
 		return p->out;
 	return p->in != NULL && p->in->state == LINK_UP ? p->in : NULL;
 }
 
-static struct link *new_link(struct sync *s, struct peer *p, conn_id conn, bool dialled)
+static struct sync_link *new_link(struct sync *s, struct sync_tracker *p, conn_id conn, bool dialled)
 {
-	struct link *l = try_alloc(sizeof(*l));
+	struct sync_link *l = try_alloc(sizeof(*l));
 	if (l == NULL)
 		return NULL;
 	l->sync = s;
@@ -40,12 +40,12 @@ static struct link *new_link(struct sync *s, struct peer *p, conn_id conn, bool 
 }
 
 /* Takes the link away from its peer, which is dialled again later. */
-static void detach(struct link *l)
+static void detach(struct sync_link *l)
 {
-	struct peer *p = l->peer;
+	struct sync_tracker *p = l->peer;
 
 	if (l->dialled)
-		snapshot_stop(l);
+		sync_snapshot_stop(l);
 	l->peer = NULL;
 	if (p == NULL)
 		return;
@@ -61,9 +61,9 @@ static void detach(struct link *l)
 }
 
 /* Remembers why, and logs it once: the same reason at each attempt would fill the log. */
-static void tell(struct link *l, enum log_level level, const char *why)
+static void tell(struct sync_link *l, enum log_level level, const char *why)
 {
-	struct peer *p = l->peer;
+	struct sync_tracker *p = l->peer;
 
 	if (p == NULL) {
 		log_line(l->sync->env->log, level, "sync", "a connection was closed: %s", why);
@@ -75,7 +75,7 @@ static void tell(struct link *l, enum log_level level, const char *why)
 	snprintf(p->reason, sizeof(p->reason), "%s", why);
 }
 
-static void doom(struct link *l, enum log_level level, const char *why)
+static void doom(struct sync_link *l, enum log_level level, const char *why)
 {
 	if (l->doomed)
 		return;
@@ -85,7 +85,7 @@ static void doom(struct link *l, enum log_level level, const char *why)
 	l->sync->env->close(l->sync->env->ctx, l->conn);
 }
 
-void link_doom(struct link *l, const char *fmt, ...)
+void sync_link_doom(struct sync_link *l, const char *fmt, ...)
 {
 	char why[160];
 	va_list args;
@@ -97,7 +97,7 @@ void link_doom(struct link *l, const char *fmt, ...)
 }
 
 /* The other side is not who it should be: said loudly, shown in trackers(). */
-__attribute__((format(printf, 2, 3))) static void refuse(struct link *l, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void refuse(struct sync_link *l, const char *fmt, ...)
 {
 	char why[160];
 	va_list args;
@@ -113,14 +113,14 @@ __attribute__((format(printf, 2, 3))) static void refuse(struct link *l, const c
 	doom(l, LOG_ERROR, why);
 }
 
-void link_free(struct link *l)
+void sync_link_free(struct sync_link *l)
 {
 	if (!l->doomed)
 		detach(l);
 	if (l->staging != NULL)
 		l->sync->counters.snapshots_broken++;
-	ship_fini(l);
-	staging_free(l->staging);
+	sync_ship_fini(l);
+	sync_staging_free(l->staging);
 	vvec_fini(&l->told);
 	frame_reader_fini(&l->reader);
 	HASH_DEL(l->sync->by_conn, l);
@@ -128,7 +128,7 @@ void link_free(struct link *l)
 	free(l);
 }
 
-bool link_send(struct link *l, struct buf *b)
+bool sync_link_send(struct sync_link *l, struct buf *b)
 {
 	enum shoal_err rc = SHOAL_EBUSY;
 
@@ -139,20 +139,20 @@ bool link_send(struct link *l, struct buf *b)
 	buf_reset(b);
 	if (rc == SHOAL_OK)
 		return true;
-	link_doom(l, "it does not take what we send");
+	sync_link_doom(l, "it does not take what we send");
 	return false;
 }
 
 /* -- greeting */
 
-static void send_hello(struct link *l)
+static void send_hello(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	struct buf vector = { 0 };
 	struct buf *b = &s->scratch;
 	const struct vvec *have = registry_durable_vector(s->config.registry);
 
-	vvec_to_wire(&vector, have);
+	sync_vector_to_wire(&vector, have);
 	size_t start = sync_begin(b, SYNC_HELLO);
 	sync_hello_put(b, &(struct sync_hello){ .cluster = s->config.cluster,
 	                                        .version = SYNC_VERSION,
@@ -167,17 +167,17 @@ static void send_hello(struct link *l)
 	buf_free(&vector);
 	if (!ok) {
 		buf_reset(b);
-		link_doom(l, "no memory for a HELLO");
+		sync_link_doom(l, "no memory for a HELLO");
 		return;
 	}
 	if (!l->dialled && vvec_copy(&l->told, have) != SHOAL_OK) {
-		link_doom(l, "no memory");
+		sync_link_doom(l, "no memory");
 		return;
 	}
-	link_send(l, b);
+	sync_link_send(l, b);
 }
 
-void link_dial(struct sync *s, struct peer *p)
+void sync_link_dial(struct sync *s, struct sync_tracker *p)
 {
 	conn_id conn = s->env->dial(s->env->ctx, &p->addr, ALPN_SYNC);
 	p->out = new_link(s, p, conn, true);
@@ -187,9 +187,9 @@ void link_dial(struct sync *s, struct peer *p)
 	}
 }
 
-void link_accept(struct sync *s, const struct env_event *ev)
+void sync_link_accept(struct sync *s, const struct env_event *ev)
 {
-	struct link *l = new_link(s, NULL, ev->conn, false);
+	struct sync_link *l = new_link(s, NULL, ev->conn, false);
 	if (l == NULL) {
 		s->env->close(s->env->ctx, ev->conn);
 		return;
@@ -198,7 +198,7 @@ void link_accept(struct sync *s, const struct env_event *ev)
 		refuse(l, "%s is not a tracker of this cluster: its identity is another", ev->addr.host);
 }
 
-void link_on_connected(struct link *l, const struct env_event *ev)
+void sync_link_on_connected(struct sync_link *l, const struct env_event *ev)
 {
 	char hex[HEX32_SIZE];
 
@@ -212,7 +212,7 @@ void link_on_connected(struct link *l, const struct env_event *ev)
 	send_hello(l);
 }
 
-void link_on_closed(struct link *l, const char *why)
+void sync_link_on_closed(struct sync_link *l, const char *why)
 {
 	if (l->doomed)
 		return;
@@ -223,10 +223,10 @@ void link_on_closed(struct link *l, const char *why)
 	detach(l);
 }
 
-static void note_clock(struct link *l, uint64_t wall_ms)
+static void note_clock(struct sync_link *l, uint64_t wall_ms)
 {
 	struct sync *s = l->sync;
-	struct peer *p = l->peer;
+	struct sync_tracker *p = l->peer;
 	int64_t offset = (int64_t)(wall_ms - s->env->wall_ms(s->env->ctx));
 	bool bad = offset > SYNC_CLOCK_WARN_MS || offset < -SYNC_CLOCK_WARN_MS;
 	bool was_bad = p->clock_known && (p->clock_offset_ms > SYNC_CLOCK_WARN_MS || p->clock_offset_ms < -SYNC_CLOCK_WARN_MS);
@@ -238,7 +238,7 @@ static void note_clock(struct link *l, uint64_t wall_ms)
 }
 
 /* Is it the one we mean, and does it mean us? (SYNC.md 0.1: a tracker redirected to itself has our identity, too.) */
-static bool check_hello(struct link *l, const struct sync_hello *m)
+static bool check_hello(struct sync_link *l, const struct sync_hello *m)
 {
 	struct sync *s = l->sync;
 
@@ -257,10 +257,10 @@ static bool check_hello(struct link *l, const struct sync_hello *m)
 	return !l->doomed;
 }
 
-static void link_up(struct link *l, struct vvec *vector)
+static void link_up(struct sync_link *l, struct vvec *vector)
 {
 	struct sync *s = l->sync;
-	struct peer *p = l->peer;
+	struct sync_tracker *p = l->peer;
 
 	l->state = LINK_UP;
 	l->since = s->now;
@@ -277,15 +277,15 @@ static void link_up(struct link *l, struct vvec *vector)
 		s->join_has_target = vvec_copy(&s->join_target, vector) == SHOAL_OK;
 	if (l->dialled) {
 		(void)vvec_copy(&l->told, vector);
-		ship_begin(l, vector);
+		sync_ship_begin(l, vector);
 	}
 	if (s->config.refresh != NULL)
 		s->config.refresh(s->config.owner);
-	fetch_link_up(s);
+	sync_fetch_link_up(s);
 	sync_check_joined(s);
 }
 
-static void on_hello(struct link *l, struct cursor *c)
+static void on_hello(struct sync_link *l, struct cursor *c)
 {
 	struct sync *s = l->sync;
 	struct sync_hello m;
@@ -295,9 +295,9 @@ static void on_hello(struct link *l, struct cursor *c)
 	if (!check_hello(l, &m))
 		return;
 	if (!l->dialled) {
-		struct peer *p = sync_peer_by_id(s, m.from);
+		struct sync_tracker *p = sync_peer_by_id(s, m.from);
 		if (p->in != NULL)
-			link_doom(p->in, "it has connected anew");
+			sync_link_doom(p->in, "it has connected anew");
 		l->peer = p;
 		l->batch_from = p->id;
 		p->in = l;
@@ -305,9 +305,9 @@ static void on_hello(struct link *l, struct cursor *c)
 	(void)slice_to_str(m.software, l->peer->version, sizeof(l->peer->version));
 	l->peer->heard_at = s->now;
 	note_clock(l, m.wall_ms);
-	if (!vvec_from_wire(&vector, m.vector)) {
+	if (!sync_vector_from_wire(&vector, m.vector)) {
 		vvec_fini(&vector);
-		link_doom(l, "no memory for its vector");
+		sync_link_doom(l, "no memory for its vector");
 		return;
 	}
 	if (!l->dialled)
@@ -319,7 +319,7 @@ static void on_hello(struct link *l, struct cursor *c)
 
 /* -- frames */
 
-static void on_ping(struct link *l, struct cursor *c)
+static void on_ping(struct sync_link *l, struct cursor *c)
 {
 	struct sync_ping m;
 	struct buf *b = &l->sync->scratch;
@@ -327,32 +327,32 @@ static void on_ping(struct link *l, struct cursor *c)
 	sync_ping_get(c, &m);
 	note_clock(l, m.wall_ms);
 	if (l->dialled && m.vector != vvec_hash(&l->told)) {
-		link_doom(l, "the vectors do not agree");
+		sync_link_doom(l, "the vectors do not agree");
 		return;
 	}
 	size_t start = sync_begin(b, SYNC_PONG);
 	sync_pong_put(b, &(struct sync_pong){ .wall_ms = l->sync->env->wall_ms(l->sync->env->ctx) });
 	(void)frame_end(b, start);
-	link_send(l, b);
+	sync_link_send(l, b);
 }
 
-static void on_op(struct link *l, struct cursor *c, struct error *e)
+static void on_op(struct sync_link *l, struct cursor *c, struct error *e)
 {
 	struct sync_op m;
 	sync_op_get(c, &m);
-	if (receive_op(l, m.record, e) != SHOAL_OK)
-		link_doom(l, "an op of it: %s", e->message);
+	if (sync_receive_op(l, m.record, e) != SHOAL_OK)
+		sync_link_doom(l, "an op of it: %s", e->message);
 }
 
-static enum shoal_err on_ack(struct link *l, struct cursor *c, struct error *e)
+static enum shoal_err on_ack(struct sync_link *l, struct cursor *c, struct error *e)
 {
 	struct sync_ack m;
 	sync_ack_get(c, &m);
-	return receive_ack(l, m.vector, e);
+	return sync_receive_ack(l, m.vector, e);
 }
 
 /* SHOAL_EPROTO: that kind has no business on this side, or at this time. */
-static enum shoal_err on_kind(struct link *l, unsigned kind, struct slice body, struct error *e)
+static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data + 1, body.len - 1);
 	struct slice fields = slice_of(body.data + 1, body.len - 1);
@@ -366,28 +366,28 @@ static enum shoal_err on_kind(struct link *l, unsigned kind, struct slice body, 
 	switch (kind) {
 	case SYNC_PING: on_ping(l, &c); return SHOAL_OK;
 	case SYNC_PONG: return SHOAL_OK;
-	case SYNC_LEASE: return presence_on_lease(l, fields);
-	case SYNC_PEER: return presence_on_peer(l, fields);
-	case SYNC_BLOB_WANT: return fetch_on_want(l, fields, e);
-	case SYNC_BLOB_DATA: return fetch_on_data(l, fields, e);
+	case SYNC_LEASE: return sync_presence_on_lease(l, fields);
+	case SYNC_PEER: return sync_presence_on_peer(l, fields);
+	case SYNC_BLOB_WANT: return sync_fetch_on_want(l, fields, e);
+	case SYNC_BLOB_DATA: return sync_fetch_on_data(l, fields, e);
 	}
 	if (l->dialled) {
 		switch (kind) {
 		case SYNC_ACK: return on_ack(l, &c, e);
-		case SYNC_DIGEST: return digest_on(l, fields, e);
+		case SYNC_DIGEST: return sync_digest_on(l, fields, e);
 		}
 	} else {
 		switch (kind) {
 		case SYNC_OP: on_op(l, &c, e); return SHOAL_OK;
-		case SYNC_SNAP_BEGIN: return snapshot_on_begin(l, fields, e);
-		case SYNC_SNAP_ROWS: return snapshot_on_rows(l, fields, e);
-		case SYNC_SNAP_END: return snapshot_on_end(l, fields, e);
+		case SYNC_SNAP_BEGIN: return sync_snapshot_on_begin(l, fields, e);
+		case SYNC_SNAP_ROWS: return sync_snapshot_on_rows(l, fields, e);
+		case SYNC_SNAP_END: return sync_snapshot_on_end(l, fields, e);
 		}
 	}
 	return error_set(e, SHOAL_EPROTO, "%s has no business here", sync_kind_word(kind));
 }
 
-static void on_frame(struct link *l, const struct frame *f)
+static void on_frame(struct sync_link *l, const struct frame *f)
 {
 	struct error e = { 0 };
 	enum shoal_err rc = sync_check(f->body);
@@ -397,16 +397,16 @@ static void on_frame(struct link *l, const struct frame *f)
 		return; /* a kind of a newer version */
 	if (rc == SHOAL_OK) {
 		if (kind != SYNC_OP)
-			receive_end(l); /* the batch ends here: ACKs and snapshots keep their place */
+			sync_receive_end(l); /* the batch ends here: ACKs and snapshots keep their place */
 		rc = on_kind(l, kind, f->body, &e);
 	} else {
 		(void)error_set(&e, rc, "a broken frame");
 	}
 	if (rc != SHOAL_OK)
-		link_doom(l, "%s", e.message[0] != '\0' ? e.message : error_default(rc));
+		sync_link_doom(l, "%s", e.message[0] != '\0' ? e.message : error_default(rc));
 }
 
-void link_on_bytes(struct link *l, struct slice in)
+void sync_link_on_bytes(struct sync_link *l, struct slice in)
 {
 	struct frame f;
 	struct error e = { 0 };
@@ -417,14 +417,14 @@ void link_on_bytes(struct link *l, struct slice in)
 		l->peer->heard_at = l->sync->now;
 	while (!l->doomed && (rc = frame_read(&l->reader, &in, &f, &e)) == SHOAL_OK)
 		on_frame(l, &f);
-	receive_end(l);
+	sync_receive_end(l);
 	if (!l->doomed && rc != SHOAL_ENOTFOUND)
-		link_doom(l, "%s", e.message);
+		sync_link_doom(l, "%s", e.message);
 }
 
 /* -- time */
 
-static void send_ping(struct link *l)
+static void send_ping(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	struct buf *b = &s->scratch;
@@ -432,7 +432,7 @@ static void send_ping(struct link *l)
 	sync_ping_put(b, &(struct sync_ping){ .wall_ms = s->env->wall_ms(s->env->ctx),
 	                                      .vector = l->dialled ? 0 : vvec_hash(&l->told) });
 	(void)frame_end(b, start);
-	link_send(l, b);
+	sync_link_send(l, b);
 	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
 }
 
@@ -441,7 +441,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-uint64_t link_tick(struct link *l)
+uint64_t sync_link_tick(struct sync_link *l)
 {
 	uint64_t now = l->sync->now;
 	uint64_t deadline;
@@ -451,25 +451,25 @@ uint64_t link_tick(struct link *l)
 	if (l->state == LINK_GREETING) {
 		if (now < l->since + SYNC_GREETING_MS)
 			return l->since + SYNC_GREETING_MS;
-		link_doom(l, "no HELLO within 5 s");
+		sync_link_doom(l, "no HELLO within 5 s");
 		return now;
 	}
 	if (now >= l->heard_at + SYNC_LOST_MS) {
 		l->sync->counters.lost++;
-		link_doom(l, "silent for 5 s");
+		sync_link_doom(l, "silent for 5 s");
 		return now;
 	}
 	deadline = l->heard_at + SYNC_LOST_MS;
 	if (now >= l->ping_at)
 		send_ping(l);
 	if (l->dialled) {
-		ship_pump(l);
-		deadline = sooner(deadline, ship_deadline(l));
+		sync_ship_pump(l);
+		deadline = sooner(deadline, sync_ship_deadline(l));
 	} else {
 		if (now >= l->ack_at)
-			receive_send_ack(l);
+			sync_receive_send_ack(l);
 		if (now >= l->digest_at)
-			digest_send(l);
+			sync_digest_send(l);
 		deadline = sooner(deadline, sooner(l->ack_at, l->digest_at));
 	}
 	return l->doomed ? now : sooner(deadline, l->ping_at);

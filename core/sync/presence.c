@@ -14,7 +14,7 @@ static bool is_full(const struct buf *rows, uint16_t count)
 /* One frame of the gathered rows to everybody. */
 static void send_rows(struct sync *s, enum sync_kind kind, struct buf *rows, uint16_t *count)
 {
-	struct peer *p;
+	struct sync_tracker *p;
 
 	if (*count == 0 || rows->failed) {
 		buf_free(rows);
@@ -22,21 +22,21 @@ static void send_rows(struct sync *s, enum sync_kind kind, struct buf *rows, uin
 		return;
 	}
 	LIST_FOREACH(p, &s->peers, next) {
-		struct link *l = peer_link(p);
+		struct sync_link *l = sync_peer_link(p);
 		struct buf *b = &s->scratch;
-		if (l == NULL || link_crowded(l))
+		if (l == NULL || sync_link_crowded(l))
 			continue;
 		size_t start = sync_begin(b, kind);
 		buf_put_u16(b, *count); /* the only field of both kinds */
 		buf_put(b, rows->data, rows->len);
 		(void)frame_end(b, start);
-		link_send(l, b);
+		sync_link_send(l, b);
 	}
 	buf_reset(rows);
 	*count = 0;
 }
 
-void presence_flush(struct sync *s)
+void sync_presence_flush(struct sync *s)
 {
 	send_rows(s, SYNC_LEASE, &s->lease_rows, &s->lease_count);
 	send_rows(s, SYNC_PEER, &s->peer_rows, &s->peer_count);
@@ -75,7 +75,7 @@ void sync_send_announce(struct sync *s, const struct sync_announce *a)
 	s->peer_count++;
 }
 
-enum shoal_err presence_on_lease(struct link *l, struct slice body)
+enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body)
 {
 	const struct sync_config *config = &l->sync->config;
 	struct cursor c = cursor_of(body.data, body.len);
@@ -98,7 +98,7 @@ enum shoal_err presence_on_lease(struct link *l, struct slice body)
 	return SHOAL_OK;
 }
 
-enum shoal_err presence_on_peer(struct link *l, struct slice body)
+enum shoal_err sync_presence_on_peer(struct sync_link *l, struct slice body)
 {
 	const struct sync_config *config = &l->sync->config;
 	struct cursor c = cursor_of(body.data, body.len);

@@ -5,7 +5,7 @@
 #include "core/sync/sync_state.h"
 
 /* Whoever sends an op has it: our own link need not bring it back. */
-static void note_sender(struct link *l, struct slice record)
+static void note_sender(struct sync_link *l, struct slice record)
 {
 	struct cursor c = cursor_of(record.data, record.len);
 	struct vvec has = { 0 };
@@ -13,13 +13,13 @@ static void note_sender(struct link *l, struct slice record)
 	(void)get_u32(&c); /* version, op, flags: core/wire/record.h */
 	uint64_t log = get_u64(&c);
 	if (vvec_raise(&has, log, get_u64(&c)) == SHOAL_OK)
-		receive_note_has(l, &has);
+		sync_receive_note_has(l, &has);
 	vvec_fini(&has);
 }
 
-void receive_note_has(struct link *l, const struct vvec *has)
+void sync_receive_note_has(struct sync_link *l, const struct vvec *has)
 {
-	struct peer *p = l->peer;
+	struct sync_tracker *p = l->peer;
 
 	if (p == NULL)
 		return;
@@ -29,7 +29,7 @@ void receive_note_has(struct link *l, const struct vvec *has)
 		(void)vvec_merge(&p->out->ship.sent, has);
 }
 
-enum shoal_err receive_op(struct link *l, struct slice record, struct error *e)
+enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e)
 {
 	struct sync *s = l->sync;
 
@@ -48,11 +48,11 @@ enum shoal_err receive_op(struct link *l, struct slice record, struct error *e)
 		(void)error_set(e, rc, "there is a gap before it");
 	}
 	if (s->batch_ops == SYNC_BATCH_OPS)
-		receive_end(l);
+		sync_receive_end(l);
 	return rc;
 }
 
-void receive_end(struct link *l)
+void sync_receive_end(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	if (s->batch_ops == 0)
@@ -63,7 +63,7 @@ void receive_end(struct link *l)
 
 /* -- ACKs out */
 
-void receive_durable(struct link *l)
+void sync_receive_durable(struct sync_link *l)
 {
 	if (l->ack_at == ENV_NEVER)
 		l->ack_at = l->acked_at + SYNC_ACK_EVERY_MS > l->sync->now ? l->acked_at + SYNC_ACK_EVERY_MS : l->sync->now;
@@ -79,7 +79,7 @@ static void put_changed(struct buf *b, const struct vvec *now, const struct vvec
 	}
 }
 
-void receive_send_ack(struct link *l)
+void sync_receive_send_ack(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	const struct vvec *now = registry_durable_vector(s->config.registry);
@@ -90,28 +90,28 @@ void receive_send_ack(struct link *l)
 	l->acked_at = s->now;
 	put_changed(&changed, now, &l->told);
 	if (changed.failed || vvec_merge(&l->told, now) != SHOAL_OK) {
-		link_doom(l, "no memory for an ACK");
+		sync_link_doom(l, "no memory for an ACK");
 	} else if (changed.len != 0) {
 		size_t start = sync_begin(b, SYNC_ACK);
 		sync_ack_put(b, &(struct sync_ack){ .vector = slice_of(changed.data, changed.len) });
 		(void)frame_end(b, start);
-		link_send(l, b);
+		sync_link_send(l, b);
 	}
 	buf_free(&changed);
 }
 
 /* -- ACKs in */
 
-enum shoal_err receive_ack(struct link *l, struct slice vector, struct error *e)
+enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct error *e)
 {
 	struct vvec changed = { 0 };
 
-	if (!vvec_from_wire(&changed, vector) || vvec_merge(&l->told, &changed) != SHOAL_OK) {
+	if (!sync_vector_from_wire(&changed, vector) || vvec_merge(&l->told, &changed) != SHOAL_OK) {
 		vvec_fini(&changed);
 		return error_set(e, SHOAL_EBUSY, "no memory for its vector");
 	}
 	sync_note_vector(l->sync, l->peer, &changed);
-	ship_on_ack(l, &changed);
+	sync_ship_on_ack(l, &changed);
 	vvec_fini(&changed);
 	return SHOAL_OK;
 }

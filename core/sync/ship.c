@@ -18,7 +18,7 @@ static void forget_unacked(struct ship *sh)
 	sh->unacked_bytes = 0;
 }
 
-void ship_fini(struct link *l)
+void sync_ship_fini(struct sync_link *l)
 {
 	forget_unacked(&l->ship);
 	vvec_fini(&l->ship.sent);
@@ -27,15 +27,15 @@ void ship_fini(struct link *l)
 }
 
 /* The log here begins behind something that the peer lacks. */
-bool ship_needs_snapshot(const struct link *l)
+bool sync_ship_needs_snapshot(const struct sync_link *l)
 {
 	return !vvec_covers_all(&l->ship.sent, commit_floor(l->sync->config.commit));
 }
 
-void ship_begin(struct link *l, const struct vvec *peer_has)
+void sync_ship_begin(struct sync_link *l, const struct vvec *peer_has)
 {
 	if (vvec_copy(&l->ship.sent, peer_has) != SHOAL_OK) {
-		link_doom(l, "no memory for its vector");
+		sync_link_doom(l, "no memory for its vector");
 		return;
 	}
 	l->ship.store_pos = 0;
@@ -44,7 +44,7 @@ void ship_begin(struct link *l, const struct vvec *peer_has)
 		l->ship.state = SHIP_TAIL; /* it has everything: no need to read */
 		l->ship.tail_next = oplog_end(commit_oplog(l->sync->config.commit));
 	}
-	ship_pump(l);
+	sync_ship_pump(l);
 }
 
 /* -- one op */
@@ -65,7 +65,7 @@ static bool remember(struct ship *sh, struct dot dot, size_t bytes)
 }
 
 /* Adds the op to b unless the peer has it. False: the link is doomed. */
-static bool ship_one(struct link *l, struct buf *b, struct dot dot, struct slice record)
+static bool ship_one(struct sync_link *l, struct buf *b, struct dot dot, struct slice record)
 {
 	uint64_t have = vvec_get(&l->ship.sent, dot.log);
 
@@ -73,28 +73,28 @@ static bool ship_one(struct link *l, struct buf *b, struct dot dot, struct slice
 		return true;
 	if (dot.seq != have + 1) {
 		l->sync->counters.gaps++;
-		link_doom(l, "our log has a gap for it");
+		sync_link_doom(l, "our log has a gap for it");
 		return false;
 	}
 	if (!remember(&l->ship, dot, record.len)) {
-		link_doom(l, "no memory");
+		sync_link_doom(l, "no memory");
 		return false;
 	}
 	size_t start = sync_begin(b, SYNC_OP);
 	sync_op_put(b, &(struct sync_op){ .record = record });
-	(void)frame_end(b, start); /* a failure is sticky in b: link_send() sees it */
+	(void)frame_end(b, start); /* a failure is sticky in b: sync_link_send() sees it */
 	l->sync->counters.ops_sent++;
-	return b->len < SHIP_CHUNK || link_send(l, b);
+	return b->len < SHIP_CHUNK || sync_link_send(l, b);
 }
 
-static bool window_full(const struct link *l)
+static bool window_full(const struct sync_link *l)
 {
-	return l->ship.unacked_bytes >= SYNC_UNACKED_MAX || link_crowded(l);
+	return l->ship.unacked_bytes >= SYNC_UNACKED_MAX || sync_link_crowded(l);
 }
 
 /* -- from the store */
 
-static void ask_log(struct link *l)
+static void ask_log(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 	struct content_op *op = content_op_new(CONTENT_LOG_READ);
@@ -106,10 +106,10 @@ static void ask_log(struct link *l)
 	l->ship.tail_at_read = oplog_end(commit_oplog(s->config.commit));
 	l->ship.state = SHIP_READING;
 	if (!sync_ask(s, &(struct ask){ .kind = ASK_LOG, .conn = l->conn }, op))
-		link_doom(l, "no memory to read the log");
+		sync_link_doom(l, "no memory to read the log");
 }
 
-void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum shoal_err rc)
+void sync_ship_on_read(struct sync *s, struct sync_link *l, struct content_op *op, enum shoal_err rc)
 {
 	struct cursor c = cursor_of(op->data.data, op->data.len);
 	struct buf *b = &s->scratch;
@@ -117,11 +117,11 @@ void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum sh
 	if (l->doomed || l->ship.state != SHIP_READING)
 		return;
 	if (rc != SHOAL_OK) {
-		link_doom(l, "our log cannot be read: %s", error_default(rc));
+		sync_link_doom(l, "our log cannot be read: %s", error_default(rc));
 		return;
 	}
-	if (ship_needs_snapshot(l)) { /* the log was cut meanwhile */
-		snapshot_begin(l);
+	if (sync_ship_needs_snapshot(l)) { /* the log was cut meanwhile */
+		sync_snapshot_begin(l);
 		return;
 	}
 	while (cursor_left(&c) != 0) {
@@ -129,7 +129,7 @@ void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum sh
 		struct record rec;
 		if (c.bad || record_get(bytes, &rec) != SHOAL_OK) {
 			log_line(s->env->log, LOG_ERROR, "sync", "a record of our own log is damaged: it is not shipped");
-			link_doom(l, "our log is damaged");
+			sync_link_doom(l, "our log is damaged");
 			break;
 		}
 		if (!ship_one(l, b, rec.stamp.dot, bytes))
@@ -139,18 +139,18 @@ void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum sh
 		buf_reset(b);
 		return;
 	}
-	if (b->len != 0 && !link_send(l, b))
+	if (b->len != 0 && !sync_link_send(l, b))
 		return;
 	l->ship.store_pos = op->next;
 	l->ship.state = op->more ? SHIP_STORE : SHIP_TAIL;
 	l->ship.tail_next = l->ship.tail_at_read;
-	ship_pump(l);
+	sync_ship_pump(l);
 }
 
 /* -- from the oplog */
 
 /* The index behind the last record that has to go now: an own one, or one that has waited. */
-static uint64_t due_end(const struct link *l)
+static uint64_t due_end(const struct sync_link *l)
 {
 	const struct oplog *log = commit_oplog(l->sync->config.commit);
 	uint64_t own = registry_log(l->sync->config.registry);
@@ -163,14 +163,14 @@ static uint64_t due_end(const struct link *l)
 	return l->ship.tail_next;
 }
 
-static void ship_tail(struct link *l)
+static void ship_tail(struct sync_link *l)
 {
 	const struct oplog *log = commit_oplog(l->sync->config.commit);
 	struct buf *b = &l->sync->scratch;
 
 	if (l->ship.tail_next < oplog_begin(log)) {
 		l->ship.state = SHIP_STORE; /* it has fallen behind the window */
-		ship_pump(l);
+		sync_ship_pump(l);
 		return;
 	}
 	uint64_t end = due_end(l);
@@ -182,10 +182,10 @@ static void ship_tail(struct link *l)
 		}
 	}
 	if (b->len != 0)
-		link_send(l, b);
+		sync_link_send(l, b);
 }
 
-void ship_pump(struct link *l)
+void sync_ship_pump(struct sync_link *l)
 {
 	if (l->doomed || l->state != LINK_UP)
 		return;
@@ -195,27 +195,27 @@ void ship_pump(struct link *l)
 	case SHIP_CUT:
 		return;
 	case SHIP_STORE:
-		if (ship_needs_snapshot(l))
-			snapshot_begin(l);
+		if (sync_ship_needs_snapshot(l))
+			sync_snapshot_begin(l);
 		else if (!window_full(l))
 			ask_log(l);
 		return;
 	case SHIP_TAIL:
-		if (ship_needs_snapshot(l)) /* ours came by a snapshot, not by a log */
-			snapshot_begin(l);
+		if (sync_ship_needs_snapshot(l)) /* ours came by a snapshot, not by a log */
+			sync_snapshot_begin(l);
 		else
 			ship_tail(l);
 		return;
 	case SHIP_TURN:
-		snapshot_begin(l);
+		sync_snapshot_begin(l);
 		return;
 	case SHIP_SNAPSHOT:
-		snapshot_pump(l);
+		sync_snapshot_pump(l);
 		return;
 	}
 }
 
-uint64_t ship_deadline(const struct link *l)
+uint64_t sync_ship_deadline(const struct sync_link *l)
 {
 	const struct oplog *log = commit_oplog(l->sync->config.commit);
 
@@ -231,13 +231,13 @@ uint64_t ship_deadline(const struct link *l)
 
 /* -- acknowledged */
 
-void ship_on_ack(struct link *l, const struct vvec *changed)
+void sync_ship_on_ack(struct sync_link *l, const struct vvec *changed)
 {
 	struct ship *sh = &l->ship;
 	struct sent_op *op;
 
 	if (vvec_merge(&sh->sent, changed) != SHOAL_OK) {
-		link_doom(l, "no memory for its vector");
+		sync_link_doom(l, "no memory for its vector");
 		return;
 	}
 	while ((op = STAILQ_FIRST(&sh->unacked)) != NULL && vvec_covers(&l->told, op->dot)) {
@@ -245,7 +245,7 @@ void ship_on_ack(struct link *l, const struct vvec *changed)
 		sh->unacked_bytes -= op->bytes;
 		free(op);
 	}
-	ship_pump(l);
+	sync_ship_pump(l);
 }
 
 /* -- cutting our log: what every peer in the list has, and is older than an hour */
@@ -258,7 +258,7 @@ static bool cut_vector(struct sync *s, struct vvec *out)
 	for (size_t i = 0; i < old->n; i++) {
 		uint64_t log = old->entries[i].log;
 		uint64_t seq = old->entries[i].seq;
-		struct peer *p;
+		struct sync_tracker *p;
 		LIST_FOREACH(p, &s->peers, next) {
 			uint64_t has = vvec_get(&p->acked, log);
 			seq = has < seq ? has : seq;
@@ -280,7 +280,7 @@ static void remember_vector(struct sync *s)
 	(void)vvec_copy(&s->kept[1].vector, registry_durable_vector(s->config.registry)); /* empty: nothing is cut */
 }
 
-uint64_t ship_cut_log(struct sync *s)
+uint64_t sync_ship_cut_log(struct sync *s)
 {
 	if (s->now < s->cut_at)
 		return s->cut_at;
@@ -299,7 +299,7 @@ uint64_t ship_cut_log(struct sync *s)
 	return s->cut_at;
 }
 
-void ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc)
+void sync_ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc)
 {
 	(void)op;
 	s->cutting = false;

@@ -9,17 +9,17 @@
 
 static void on_cut_durable(void *arg, enum shoal_err result)
 {
-	struct link *l = arg;
+	struct sync_link *l = arg;
 
 	if (l->doomed || l->ship.state != SHIP_CUT)
 		return;
 	if (result != SHOAL_OK) {
-		link_doom(l, "the snapshot for it was undone");
+		sync_link_doom(l, "the snapshot for it was undone");
 		return;
 	}
 	struct buf vector = { 0 };
 	struct buf *b = &l->sync->scratch;
-	vvec_to_wire(&vector, &l->ship.cut->vector);
+	sync_vector_to_wire(&vector, &l->ship.cut->vector);
 	size_t start = sync_begin(b, SYNC_SNAP_BEGIN);
 	sync_snap_begin_put(b, &(struct sync_snap_begin){ .serial = l->ship.serial,
 	                                                 .vector = slice_of(vector.data, vector.len),
@@ -28,14 +28,14 @@ static void on_cut_durable(void *arg, enum shoal_err result)
 	if (vector.failed || frame_end(b, start) != SHOAL_OK)
 		b->failed = true;
 	buf_free(&vector);
-	if (!link_send(l, b))
+	if (!sync_link_send(l, b))
 		return;
 	l->ship.state = SHIP_SNAPSHOT;
 	l->ship.snap_at = l->sync->now;
-	snapshot_pump(l);
+	sync_snapshot_pump(l);
 }
 
-void snapshot_begin(struct link *l)
+void sync_snapshot_begin(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 
@@ -45,7 +45,7 @@ void snapshot_begin(struct link *l)
 	}
 	l->ship.cut = registry_cut_new(s->config.registry);
 	if (l->ship.cut == NULL) {
-		link_doom(l, "no memory for a snapshot");
+		sync_link_doom(l, "no memory for a snapshot");
 		return;
 	}
 	s->snapshot_to = l;
@@ -55,11 +55,11 @@ void snapshot_begin(struct link *l)
 	l->ship.state = SHIP_CUT;
 	log_line(s->env->log, LOG_INFO, "sync", "tracker %u gets a snapshot of %zu rows", l->peer->id, l->ship.cut->n);
 	if (commit_barrier(s->config.commit, on_cut_durable, l) != SHOAL_OK)
-		link_doom(l, "no memory for a snapshot");
+		sync_link_doom(l, "no memory for a snapshot");
 }
 
 /* The link goes, or the snapshot is done. */
-void snapshot_stop(struct link *l)
+void sync_snapshot_stop(struct sync_link *l)
 {
 	struct sync *s = l->sync;
 
@@ -71,7 +71,7 @@ void snapshot_stop(struct link *l)
 	l->ship.cut = NULL;
 }
 
-static bool send_rows(struct link *l)
+static bool send_rows(struct sync_link *l)
 {
 	struct ship *sh = &l->ship;
 	struct buf rows = { 0 };
@@ -87,10 +87,10 @@ static bool send_rows(struct link *l)
 	if (rows.failed || frame_end(b, start) != SHOAL_OK)
 		b->failed = true;
 	buf_free(&rows);
-	return link_send(l, b);
+	return sync_link_send(l, b);
 }
 
-static void finish(struct link *l)
+static void finish(struct sync_link *l)
 {
 	struct ship *sh = &l->ship;
 	struct sync_snap_end end = { .serial = sh->serial, .rows = sh->cut->n };
@@ -100,33 +100,33 @@ static void finish(struct link *l)
 	size_t start = sync_begin(b, SYNC_SNAP_END);
 	sync_snap_end_put(b, &end);
 	(void)frame_end(b, start);
-	if (!link_send(l, b))
+	if (!sync_link_send(l, b))
 		return;
 	if (vvec_merge(&sh->sent, &sh->cut->vector) != SHOAL_OK) {
-		link_doom(l, "no memory");
+		sync_link_doom(l, "no memory");
 		return;
 	}
 	l->sync->counters.snapshots_sent++;
 	sh->state = SHIP_STORE; /* what came here since then; read again from the beginning, sent once */
 	sh->store_pos = 0;
-	snapshot_stop(l);
-	ship_pump(l);
+	sync_snapshot_stop(l);
+	sync_ship_pump(l);
 }
 
-void snapshot_pump(struct link *l)
+void sync_snapshot_pump(struct sync_link *l)
 {
 	if (l->sync->now < l->ship.snap_at)
 		return;
 	l->ship.snap_at = l->sync->now + SYNC_SNAP_TICK_MS;
 	for (unsigned frames = 0; l->ship.cut_next < l->ship.cut->n; frames++)
-		if (frames == SYNC_SNAP_TICK_FRAMES || link_crowded(l) || !send_rows(l))
+		if (frames == SYNC_SNAP_TICK_FRAMES || sync_link_crowded(l) || !send_rows(l))
 			return;
 	finish(l);
 }
 
 /* -- receiving */
 
-void staging_free(struct staging *st)
+void sync_staging_free(struct staging *st)
 {
 	if (st == NULL)
 		return;
@@ -137,13 +137,13 @@ void staging_free(struct staging *st)
 	free(st);
 }
 
-static void drop_staging(struct link *l)
+static void drop_staging(struct sync_link *l)
 {
-	staging_free(l->staging);
+	sync_staging_free(l->staging);
 	l->staging = NULL;
 }
 
-enum shoal_err snapshot_on_begin(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data, body.len);
 	struct sync_snap_begin m;
@@ -153,7 +153,7 @@ enum shoal_err snapshot_on_begin(struct link *l, struct slice body, struct error
 		l->sync->counters.snapshots_broken++;
 	drop_staging(l);
 	struct staging *st = l->staging = try_alloc(sizeof(*st));
-	if (st == NULL || !vvec_from_wire(&st->cut.vector, m.vector))
+	if (st == NULL || !sync_vector_from_wire(&st->cut.vector, m.vector))
 		return error_set(e, SHOAL_EBUSY, "no memory for its snapshot");
 	st->serial = m.serial;
 	st->announced = m.rows;
@@ -180,7 +180,7 @@ static enum shoal_err stage_row(struct staging *st, const struct wire_row *wire)
 	return rc;
 }
 
-enum shoal_err snapshot_on_rows(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_snapshot_on_rows(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data, body.len);
 	struct staging *st = l->staging;
@@ -201,7 +201,7 @@ enum shoal_err snapshot_on_rows(struct link *l, struct slice body, struct error 
 	return SHOAL_OK;
 }
 
-enum shoal_err snapshot_on_end(struct link *l, struct slice body, struct error *e)
+enum shoal_err sync_snapshot_on_end(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data, body.len);
 	struct staging *st = l->staging;
@@ -219,7 +219,7 @@ enum shoal_err snapshot_on_end(struct link *l, struct slice body, struct error *
 		l->sync->counters.snapshots_merged++;
 		log_line(l->sync->env->log, LOG_INFO, "sync", "a snapshot of %zu rows came from tracker %u", st->cut.n,
 		         l->batch_from);
-		receive_note_has(l, &st->cut.vector);
+		sync_receive_note_has(l, &st->cut.vector);
 	}
 	drop_staging(l);
 	return rc;

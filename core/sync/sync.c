@@ -6,9 +6,9 @@
 
 /* -- small things that the other files use */
 
-struct peer *sync_peer_by_id(struct sync *s, uint16_t id)
+struct sync_tracker *sync_peer_by_id(struct sync *s, uint16_t id)
 {
-	struct peer *p;
+	struct sync_tracker *p;
 	LIST_FOREACH(p, &s->peers, next)
 		if (p->id == id)
 			return p;
@@ -22,7 +22,7 @@ uint32_t sync_jitter(struct sync *s, uint32_t ms)
 	return ms - ms / 4 + dice % (ms / 2 + 1);
 }
 
-void vvec_to_wire(struct buf *b, const struct vvec *v)
+void sync_vector_to_wire(struct buf *b, const struct vvec *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		buf_put_u64(b, v->entries[i].log);
@@ -30,7 +30,7 @@ void vvec_to_wire(struct buf *b, const struct vvec *v)
 	}
 }
 
-bool vvec_from_wire(struct vvec *v, struct slice entries)
+bool sync_vector_from_wire(struct vvec *v, struct slice entries)
 {
 	struct cursor c = cursor_of(entries.data, entries.len);
 
@@ -58,7 +58,7 @@ bool sync_ask(struct sync *s, const struct ask *what, struct content_op *op)
 	return true;
 }
 
-void sync_note_vector(struct sync *s, struct peer *p, const struct vvec *v)
+void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v)
 {
 	if (vvec_merge(&p->acked, v) == SHOAL_OK && s->config.on_acked != NULL)
 		s->config.on_acked(s->config.owner);
@@ -87,7 +87,7 @@ void sync_check_joined(struct sync *s)
 
 static uint64_t join_tick(struct sync *s)
 {
-	struct peer *p;
+	struct sync_tracker *p;
 
 	if (!s->joining)
 		return ENV_NEVER;
@@ -97,7 +97,7 @@ static uint64_t join_tick(struct sync *s)
 	if (!s->joining || s->join_must)
 		return ENV_NEVER;
 	LIST_FOREACH(p, &s->peers, next)
-		if (peer_link(p) != NULL)
+		if (sync_peer_link(p) != NULL)
 			s->join_since = s->now;
 	if (s->now < s->join_since + SYNC_JOIN_MS)
 		return s->join_since + SYNC_JOIN_MS;
@@ -108,12 +108,12 @@ static uint64_t join_tick(struct sync *s)
 enum shoal_err sync_check_writable(const struct sync *s, struct error *e)
 {
 	unsigned reached = 0, off = 0;
-	struct peer *p;
+	struct sync_tracker *p;
 
 	if (s->joining)
 		return error_set(e, SHOAL_EBUSY, "this tracker has just started and is catching up, try again");
 	LIST_FOREACH(p, &s->peers, next) {
-		if (peer_link(p) == NULL || !p->clock_known)
+		if (sync_peer_link(p) == NULL || !p->clock_known)
 			continue;
 		reached++;
 		if (p->clock_offset_ms > SYNC_CLOCK_MAX_MS || p->clock_offset_ms < -SYNC_CLOCK_MAX_MS)
@@ -126,19 +126,19 @@ enum shoal_err sync_check_writable(const struct sync *s, struct error *e)
 
 /* -- peers */
 
-static void free_peer(struct peer *p)
+static void free_peer(struct sync_tracker *p)
 {
 	LIST_REMOVE(p, next);
 	vvec_fini(&p->acked);
 	free(p);
 }
 
-static void drop_peer(struct peer *p, const char *why)
+static void drop_peer(struct sync_tracker *p, const char *why)
 {
 	if (p->out != NULL)
-		link_doom(p->out, "%s", why);
+		sync_link_doom(p->out, "%s", why);
 	if (p->in != NULL)
-		link_doom(p->in, "%s", why);
+		sync_link_doom(p->in, "%s", why);
 	free_peer(p);
 }
 
@@ -157,7 +157,7 @@ static bool same_address(const struct address *a, const struct address *b)
 
 static void add_peer(struct sync *s, const struct tracker_line *line)
 {
-	struct peer *p = try_alloc(sizeof(*p));
+	struct sync_tracker *p = try_alloc(sizeof(*p));
 	if (p == NULL) {
 		log_line(s->env->log, LOG_ERROR, "sync", "no memory for tracker %u", line->id);
 		return;
@@ -172,7 +172,7 @@ static void add_peer(struct sync *s, const struct tracker_line *line)
 
 void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t n)
 {
-	struct peer *p, *next;
+	struct sync_tracker *p, *next;
 
 	for (p = LIST_FIRST(&s->peers); p != NULL; p = next) {
 		next = LIST_NEXT(p, next);
@@ -189,8 +189,8 @@ void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t 
 
 void sync_now(struct sync *s)
 {
-	struct peer *p;
-	struct link *l;
+	struct sync_tracker *p;
+	struct sync_link *l;
 	LIST_FOREACH(p, &s->peers, next) {
 		p->dial_at = 0;
 		p->backoff_ms = SYNC_BACKOFF_MIN_MS;
@@ -202,7 +202,7 @@ void sync_now(struct sync *s)
 size_t sync_peer_count(const struct sync *s)
 {
 	size_t n = 0;
-	struct peer *p;
+	struct sync_tracker *p;
 	LIST_FOREACH(p, &s->peers, next)
 		n++;
 	return n;
@@ -211,7 +211,7 @@ size_t sync_peer_count(const struct sync *s)
 size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n)
 {
 	size_t have = 0;
-	struct peer *p;
+	struct sync_tracker *p;
 	LIST_FOREACH(p, &s->peers, next) {
 		size_t i = 0;
 		while (i < n && vvec_covers(&p->acked, stamps[i].dot))
@@ -221,11 +221,11 @@ size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t
 	return have;
 }
 
-static const char *state_word(const struct peer *p)
+static const char *state_word(const struct sync_tracker *p)
 {
 	if (p->refused)
 		return "refused";
-	if (peer_link(p) == NULL)
+	if (sync_peer_link(p) == NULL)
 		return p->out != NULL && p->heard_at == 0 ? "connecting" : "lost";
 	if (p->clock_offset_ms > SYNC_CLOCK_WARN_MS || p->clock_offset_ms < -SYNC_CLOCK_WARN_MS)
 		return "clock";
@@ -236,7 +236,7 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
 {
 	size_t n = 0;
 	uint64_t now = s->env->mono_ms(s->env->ctx);
-	struct peer *p;
+	struct sync_tracker *p;
 
 	LIST_FOREACH(p, &s->peers, next) {
 		if (n < max) {
@@ -246,7 +246,7 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
 			st->contact_ms = p->heard_at == 0 ? UINT64_MAX : now - p->heard_at;
 			st->clock_offset_ms = p->clock_offset_ms;
 			snprintf(st->version, sizeof(st->version), "%s", p->version);
-			snprintf(st->reason, sizeof(st->reason), "%s", peer_link(p) == NULL ? p->reason : "");
+			snprintf(st->reason, sizeof(st->reason), "%s", sync_peer_link(p) == NULL ? p->reason : "");
 		}
 		n++;
 	}
@@ -266,7 +266,7 @@ static void note_file(void *ctx, const struct row *before, const struct row *aft
 		return;
 	struct file_row file;
 	file_row_read(after, &file);
-	fetch_want(ctx, &file);
+	sync_fetch_want(ctx, &file);
 }
 
 static void on_applied(void *owner, const struct undo *what, uint16_t from)
@@ -278,14 +278,14 @@ static void on_applied(void *owner, const struct undo *what, uint16_t from)
 static void on_durable(void *owner)
 {
 	struct sync *s = owner;
-	struct link *l;
+	struct sync_link *l;
 	LIST_FOREACH(l, &s->links, next) {
 		if (l->state != LINK_UP || l->doomed)
 			continue;
 		if (l->dialled)
-			ship_pump(l);
+			sync_ship_pump(l);
 		else
-			receive_durable(l);
+			sync_receive_durable(l);
 	}
 	sync_check_joined(s);
 }
@@ -294,12 +294,12 @@ static void on_durable(void *owner)
 static void on_undone(void *owner, enum shoal_err why)
 {
 	struct sync *s = owner;
-	struct link *l;
+	struct sync_link *l;
 	LIST_FOREACH(l, &s->links, next) {
 		if (!l->dialled)
-			link_doom(l, "what it sent could not be stored (%s)", error_word(why));
+			sync_link_doom(l, "what it sent could not be stored (%s)", error_word(why));
 		else if (l->ship.state == SHIP_CUT)
-			link_doom(l, "the snapshot for it was undone");
+			sync_link_doom(l, "the snapshot for it was undone");
 	}
 }
 
@@ -327,8 +327,8 @@ struct sync *sync_new(const struct sync_config *config)
 
 void sync_free(struct sync *s)
 {
-	struct link *l;
-	struct peer *p;
+	struct sync_link *l;
+	struct sync_tracker *p;
 	struct ask *ask, *next;
 
 	if (s == NULL)
@@ -336,7 +336,7 @@ void sync_free(struct sync *s)
 	while ((l = LIST_FIRST(&s->links)) != NULL) {
 		if (!l->doomed)
 			s->env->close(s->env->ctx, l->conn);
-		link_free(l);
+		sync_link_free(l);
 	}
 	while ((p = LIST_FIRST(&s->peers)) != NULL)
 		free_peer(p);
@@ -344,7 +344,7 @@ void sync_free(struct sync *s)
 		HASH_DEL(s->asks, ask);
 		free(ask);
 	}
-	fetch_fini(s);
+	sync_fetch_fini(s);
 	vvec_fini(&s->join_target);
 	vvec_fini(&s->kept[0].vector);
 	vvec_fini(&s->kept[1].vector);
@@ -357,18 +357,18 @@ void sync_free(struct sync *s)
 /* Frees the links that were doomed on the way. */
 static void sweep(struct sync *s)
 {
-	struct link *l, *next;
+	struct sync_link *l, *next;
 	for (l = LIST_FIRST(&s->links); l != NULL; l = next) {
 		next = LIST_NEXT(l, next);
 		if (l->doomed)
-			link_free(l);
+			sync_link_free(l);
 	}
 }
 
 static void on_content(struct sync *s, const struct env_event *ev)
 {
 	struct ask *ask;
-	struct link *l;
+	struct sync_link *l;
 
 	HASH_FIND(hh, s->asks, &ev->cookie, sizeof(ev->cookie), ask);
 	if (ask == NULL) {
@@ -378,18 +378,18 @@ static void on_content(struct sync *s, const struct env_event *ev)
 	HASH_DEL(s->asks, ask);
 	HASH_FIND(hh, s->by_conn, &ask->conn, sizeof(ask->conn), l);
 	if (ask->kind == ASK_LOG && l != NULL)
-		ship_on_read(s, l, ev->content, ev->result);
+		sync_ship_on_read(s, l, ev->content, ev->result);
 	else if (ask->kind == ASK_CUT)
-		ship_on_cut(s, ev->content, ev->result);
+		sync_ship_on_cut(s, ev->content, ev->result);
 	else if (ask->kind == ASK_SERVE || ask->kind == ASK_FETCH)
-		fetch_on_answer(s, ask, ev->content, ev->result);
+		sync_fetch_on_answer(s, ask, ev->content, ev->result);
 	content_op_free(ev->content);
 	free(ask);
 }
 
 bool sync_on_event(struct sync *s, const struct env_event *ev)
 {
-	struct link *l;
+	struct sync_link *l;
 
 	s->now = s->env->mono_ms(s->env->ctx);
 	if (ev->type == ENV_CONTENT) {
@@ -402,7 +402,7 @@ bool sync_on_event(struct sync *s, const struct env_event *ev)
 	if (ev->type == ENV_ACCEPTED) {
 		if (strcmp(ev->alpn, ALPN_SYNC) != 0)
 			return false;
-		link_accept(s, ev);
+		sync_link_accept(s, ev);
 		sweep(s);
 		return true;
 	}
@@ -412,11 +412,11 @@ bool sync_on_event(struct sync *s, const struct env_event *ev)
 	if (l == NULL)
 		return false;
 	if (ev->type == ENV_CONNECTED)
-		link_on_connected(l, ev);
+		sync_link_on_connected(l, ev);
 	else if (ev->type == ENV_BYTES)
-		link_on_bytes(l, slice_of(ev->data, ev->len));
+		sync_link_on_bytes(l, slice_of(ev->data, ev->len));
 	else
-		link_on_closed(l, ev->message);
+		sync_link_on_closed(l, ev->message);
 	sweep(s);
 	return true;
 }
@@ -444,14 +444,14 @@ static void start(struct sync *s)
 	s->cut_at = s->now + SYNC_CUT_MS;
 	s->kept[1].at = s->now;
 	(void)vvec_copy(&s->kept[1].vector, registry_durable_vector(s->config.registry)); /* empty: nothing is cut */
-	fetch_all(s);
+	sync_fetch_all(s);
 }
 
 uint64_t sync_tick(struct sync *s, uint64_t now_ms)
 {
 	uint64_t deadline;
-	struct peer *p;
-	struct link *l;
+	struct sync_tracker *p;
+	struct sync_link *l;
 
 	s->now = now_ms;
 	if (!s->started)
@@ -461,17 +461,17 @@ uint64_t sync_tick(struct sync *s, uint64_t now_ms)
 		if (p->out != NULL)
 			continue;
 		if (now_ms >= p->dial_at)
-			link_dial(s, p);
+			sync_link_dial(s, p);
 		if (p->out == NULL)
 			deadline = sooner(deadline, p->dial_at);
 	}
 	LIST_FOREACH(l, &s->links, next)
 		if (!l->doomed)
-			deadline = sooner(deadline, link_tick(l));
+			deadline = sooner(deadline, sync_link_tick(l));
 	deadline = sooner(deadline, refresh_tick(s));
-	deadline = sooner(deadline, fetch_tick(s));
-	deadline = sooner(deadline, ship_cut_log(s));
-	presence_flush(s);
+	deadline = sooner(deadline, sync_fetch_tick(s));
+	deadline = sooner(deadline, sync_ship_cut_log(s));
+	sync_presence_flush(s);
 	sweep(s);
 	LIST_FOREACH(p, &s->peers, next)
 		if (p->out == NULL)

@@ -9,7 +9,7 @@
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
  *
- * A link that went wrong is doomed (link_doom), its struct lives until the end of the step (sweep in sync.c), so that
+ * A link that went wrong is doomed (sync_link_doom), its struct lives until the end of the step (sweep in sync.c), so that
  * nobody up the stack holds a dangling pointer. */
 #ifndef SHOAL_SYNC_STATE_H
 #define SHOAL_SYNC_STATE_H
@@ -92,9 +92,9 @@ struct staging {
 	struct sha256 hash;
 };
 
-struct link {
+struct sync_link {
 	struct sync *sync;
-	struct peer *peer;       /* NULL: accepted, has not said HELLO */
+	struct sync_tracker *peer;       /* NULL: accepted, has not said HELLO */
 	conn_id conn;
 	bool dialled;
 	bool doomed;
@@ -109,14 +109,14 @@ struct link {
 	struct ship ship;        /* dialled */
 	struct staging *staging; /* accepted */
 	unsigned serving;
-	LIST_ENTRY(link) next;
+	LIST_ENTRY(sync_link) next;
 	UT_hash_handle hh;       /* by conn */
 };
 
-struct peer {
+struct sync_tracker {
 	uint16_t id;
 	struct address addr;
-	struct link *out, *in;   /* what we dialled, what it dialled; NULL: none */
+	struct sync_link *out, *in;   /* what we dialled, what it dialled; NULL: none */
 	uint64_t dial_at;
 	uint32_t backoff_ms;
 	struct vvec acked;       /* durable there, as far as it told */
@@ -125,7 +125,7 @@ struct peer {
 	bool clock_known, refused;
 	char version[32];
 	char reason[160];
-	LIST_ENTRY(peer) next;
+	LIST_ENTRY(sync_tracker) next;
 };
 
 /* A content op that was asked for. */
@@ -155,13 +155,13 @@ struct fetch {
 struct sync {
 	struct sync_config config;
 	struct env *env;
-	LIST_HEAD(, peer) peers;
-	LIST_HEAD(, link) links;
-	struct link *by_conn;
+	LIST_HEAD(, sync_tracker) peers;
+	LIST_HEAD(, sync_link) links;
+	struct sync_link *by_conn;
 	uint64_t now;            /* of the event or tick under way */
 	bool started;
 	unsigned batch_ops;      /* received in the batch that is open in commit; 0: none is */
-	struct link *snapshot_to; /* one snapshot at a time */
+	struct sync_link *snapshot_to; /* one snapshot at a time */
 	uint32_t last_serial;
 	/* JOINING */
 	bool joining, join_must;
@@ -190,74 +190,74 @@ struct sync {
 };
 
 /* sync.c */
-struct peer *sync_peer_by_id(struct sync *s, uint16_t id);
-void sync_note_vector(struct sync *s, struct peer *p, const struct vvec *v); /* p has these */
+struct sync_tracker *sync_peer_by_id(struct sync *s, uint16_t id);
+void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v); /* p has these */
 void sync_check_joined(struct sync *s);
 uint32_t sync_jitter(struct sync *s, uint32_t ms); /* ms +-25 % */
-bool vvec_from_wire(struct vvec *v, struct slice entries); /* raises v; false: no memory, or too many */
-void vvec_to_wire(struct buf *b, const struct vvec *v);
+bool sync_vector_from_wire(struct vvec *v, struct slice entries); /* raises v; false: no memory, or too many */
+void sync_vector_to_wire(struct buf *b, const struct vvec *v);
 /* Asks the store; false: no memory. `op` is taken in any case. */
 bool sync_ask(struct sync *s, const struct ask *what, struct content_op *op);
 
 /* link.c */
-void link_dial(struct sync *s, struct peer *p);
-void link_accept(struct sync *s, const struct env_event *ev);
-void link_on_connected(struct link *l, const struct env_event *ev);
-void link_on_bytes(struct link *l, struct slice in);
-void link_on_closed(struct link *l, const char *why);
-void link_doom(struct link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void link_free(struct link *l);
-uint64_t link_tick(struct link *l);
+void sync_link_dial(struct sync *s, struct sync_tracker *p);
+void sync_link_accept(struct sync *s, const struct env_event *ev);
+void sync_link_on_connected(struct sync_link *l, const struct env_event *ev);
+void sync_link_on_bytes(struct sync_link *l, struct slice in);
+void sync_link_on_closed(struct sync_link *l, const char *why);
+void sync_link_doom(struct sync_link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sync_link_free(struct sync_link *l);
+uint64_t sync_link_tick(struct sync_link *l);
 /* Sends what is in b (whole frames) and empties it; false: the link is doomed now. */
-bool link_send(struct link *l, struct buf *b);
-bool link_crowded(const struct link *l);
+bool sync_link_send(struct sync_link *l, struct buf *b);
+bool sync_link_crowded(const struct sync_link *l);
 /* The link to talk to a peer on, presence and content: what we dialled, else what it dialled. NULL: none is up. */
-struct link *peer_link(const struct peer *p);
+struct sync_link *sync_peer_link(const struct sync_tracker *p);
 
 /* ship.c */
-void ship_begin(struct link *l, const struct vvec *peer_has);
-void ship_fini(struct link *l);
-void ship_pump(struct link *l);
-void ship_on_ack(struct link *l, const struct vvec *changed);
-void ship_on_read(struct sync *s, struct link *l, struct content_op *op, enum shoal_err rc);
-uint64_t ship_deadline(const struct link *l);
-uint64_t ship_cut_log(struct sync *s);
-void ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc);
-bool ship_needs_snapshot(const struct link *l);
+void sync_ship_begin(struct sync_link *l, const struct vvec *peer_has);
+void sync_ship_fini(struct sync_link *l);
+void sync_ship_pump(struct sync_link *l);
+void sync_ship_on_ack(struct sync_link *l, const struct vvec *changed);
+void sync_ship_on_read(struct sync *s, struct sync_link *l, struct content_op *op, enum shoal_err rc);
+uint64_t sync_ship_deadline(const struct sync_link *l);
+uint64_t sync_ship_cut_log(struct sync *s);
+void sync_ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc);
+bool sync_ship_needs_snapshot(const struct sync_link *l);
 
 /* receive.c: SHOAL_OK or why the link must go */
-enum shoal_err receive_op(struct link *l, struct slice record, struct error *e);
-void receive_end(struct link *l);     /* the ops of one read are a batch; no-op without one */
-enum shoal_err receive_ack(struct link *l, struct slice vector, struct error *e);
-void receive_note_has(struct link *l, const struct vvec *has); /* the peer has shown that it has these */
-void receive_durable(struct link *l); /* more is durable: an ACK will be due */
-void receive_send_ack(struct link *l);
+enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e);
+void sync_receive_end(struct sync_link *l);     /* the ops of one read are a batch; no-op without one */
+enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct error *e);
+void sync_receive_note_has(struct sync_link *l, const struct vvec *has); /* the peer has shown that it has these */
+void sync_receive_durable(struct sync_link *l); /* more is durable: an ACK will be due */
+void sync_receive_send_ack(struct sync_link *l);
 
 /* snapshot.c */
-void snapshot_begin(struct link *l); /* wants to send one */
-void snapshot_pump(struct link *l);
-void snapshot_stop(struct link *l);
-enum shoal_err snapshot_on_begin(struct link *l, struct slice body, struct error *e);
-enum shoal_err snapshot_on_rows(struct link *l, struct slice body, struct error *e);
-enum shoal_err snapshot_on_end(struct link *l, struct slice body, struct error *e);
-void staging_free(struct staging *st);
+void sync_snapshot_begin(struct sync_link *l); /* wants to send one */
+void sync_snapshot_pump(struct sync_link *l);
+void sync_snapshot_stop(struct sync_link *l);
+enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, struct error *e);
+enum shoal_err sync_snapshot_on_rows(struct sync_link *l, struct slice body, struct error *e);
+enum shoal_err sync_snapshot_on_end(struct sync_link *l, struct slice body, struct error *e);
+void sync_staging_free(struct staging *st);
 
 /* presence.c */
-enum shoal_err presence_on_lease(struct link *l, struct slice body);
-enum shoal_err presence_on_peer(struct link *l, struct slice body);
-void presence_flush(struct sync *s);
+enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);
+enum shoal_err sync_presence_on_peer(struct sync_link *l, struct slice body);
+void sync_presence_flush(struct sync *s);
 
 /* fetch.c */
-void fetch_want(struct sync *s, const struct file_row *file);
-void fetch_all(struct sync *s); /* at start: what is not held */
-void fetch_link_up(struct sync *s);
-enum shoal_err fetch_on_want(struct link *l, struct slice body, struct error *e);
-enum shoal_err fetch_on_data(struct link *l, struct slice body, struct error *e);
-void fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *op, enum shoal_err rc);
-uint64_t fetch_tick(struct sync *s);
-void fetch_fini(struct sync *s);
+void sync_fetch_want(struct sync *s, const struct file_row *file);
+void sync_fetch_all(struct sync *s); /* at start: what is not held */
+void sync_fetch_link_up(struct sync *s);
+enum shoal_err sync_fetch_on_want(struct sync_link *l, struct slice body, struct error *e);
+enum shoal_err sync_fetch_on_data(struct sync_link *l, struct slice body, struct error *e);
+void sync_fetch_on_answer(struct sync *s, const struct ask *ask, struct content_op *op, enum shoal_err rc);
+uint64_t sync_fetch_tick(struct sync *s);
+void sync_fetch_fini(struct sync *s);
 
 /* digest.c */
-void digest_send(struct link *l);
-enum shoal_err digest_on(struct link *l, struct slice body, struct error *e);
+void sync_digest_send(struct sync_link *l);
+enum shoal_err sync_digest_on(struct sync_link *l, struct slice body, struct error *e);
 #endif

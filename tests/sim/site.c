@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/crypto.h"
 #include "core/base/mem.h"
 
-static const char *const alpns[] = { ALPN_SYNC, NULL };
+static const char *const alpns[] = { ALPN_SYNC, ALPN_CLIENT, NULL };
 static const struct id32 cluster = { { 0xc1, 0x05 } };
 
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines)
@@ -26,6 +27,7 @@ struct loading {
 	struct site *site;
 	struct id32 *held;
 	size_t n_held;
+	struct vvec floor;
 };
 
 static enum shoal_err load_row(void *ctx, const struct wire_row *row)
@@ -43,7 +45,7 @@ static enum shoal_err load_vector(void *ctx, uint64_t log, uint64_t seq)
 static enum shoal_err load_floor(void *ctx, uint64_t log, uint64_t seq)
 {
 	struct loading *l = ctx;
-	return commit_load_floor(l->site->commit, log, seq);
+	return vvec_raise(&l->floor, log, seq);
 }
 
 static enum shoal_err load_hlc(void *ctx, uint64_t hlc)
@@ -78,7 +80,7 @@ static enum shoal_err load_request(void *ctx, uint64_t position, struct slice re
 	return registry_load_request(l->site->reg, &rec);
 }
 
-static void load(struct site *s)
+static void load(struct site *s, struct vvec *floor)
 {
 	struct loading l = { .site = s };
 	struct store_sink sink = { .ctx = &l, .row = load_row, .vector = load_vector, .floor = load_floor,
@@ -91,6 +93,7 @@ static void load(struct site *s)
 	for (size_t i = 0; i < l.n_held; i++)
 		(void)registry_set_held(s->reg, &l.held[i], true); /* not found: content whose op was lost with a crash */
 	free(l.held);
+	*floor = l.floor;
 }
 
 /* -- life */
@@ -127,18 +130,41 @@ static void on_session(void *owner, const struct sync_session *session)
 	s->leases++;
 }
 
-void site_boot(struct site *s)
+static uint64_t step_whole(void *owner, const struct env_event *ev)
+{
+	struct site *s = owner;
+	uint64_t deadline = tracker_step(s->tracker, ev);
+	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
+	return deadline;
+}
+
+static void boot_whole(struct site *s, const struct vvec *floor)
+{
+	static const uint8_t seed[SEED_SIZE] = { 1 };
+	struct tracker_config config = { .env = sim_node_env(s->node),
+		                         .registry = s->reg,
+		                         .self = s->id,
+		                         .trackers = s->lines,
+		                         .n_trackers = s->n_lines,
+		                         .cluster = cluster,
+		                         .token_key = { 2 },
+		                         .version = "sim" };
+
+	s->ticket_key = config.ticket_key = key_from_seed(seed);
+	s->tracker = tracker_new(&config);
+	if (s->tracker == NULL)
+		abort();
+	for (size_t i = 0; i < floor->n; i++)
+		must(tracker_load_floor(s->tracker, floor->entries[i].log, floor->entries[i].seq), "floor");
+}
+
+static void boot_sync(struct site *s, const struct vvec *floor)
 {
 	struct env *env = sim_node_env(s->node);
-	uint64_t log;
 
-	do {
-		env->random(env->ctx, &log, sizeof(log));
-	} while (log == 0);
-	s->reg = registry_new(s->id, log);
 	s->commit = commit_new(env, s->reg);
-	load(s);
-	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
+	for (size_t i = 0; i < floor->n; i++)
+		must(commit_load_floor(s->commit, floor->entries[i].log, floor->entries[i].seq), "floor");
 	s->sync = sync_new(&(struct sync_config){ .env = env,
 	                                          .registry = s->reg,
 	                                          .commit = s->commit,
@@ -151,12 +177,31 @@ void site_boot(struct site *s)
 	                                          .owner = s,
 	                                          .refresh = refresh,
 	                                          .on_session = on_session });
+}
+
+void site_boot(struct site *s)
+{
+	struct env *env = sim_node_env(s->node);
+	struct vvec floor = { 0 };
+	uint64_t log;
+
+	do {
+		env->random(env->ctx, &log, sizeof(log));
+	} while (log == 0);
+	s->reg = registry_new(s->id, log);
+	load(s, &floor);
+	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
+	if (s->whole)
+		boot_whole(s, &floor);
+	else
+		boot_sync(s, &floor);
+	vvec_fini(&floor);
 	sim_start(s->node, &(struct sim_program){ .name = "tracker",
 	                                          .addr = s->line.addr,
 	                                          .alpns = alpns,
 	                                          .identity = cluster,
 	                                          .skew_ms = s->skew_ms,
-	                                          .step = step,
+	                                          .step = s->whole ? step_whole : step,
 	                                          .owner = s,
 	                                          .store = s->store });
 }
@@ -184,12 +229,17 @@ void site_counters(const struct site *s, struct sync_counters *out)
 void site_crash(struct site *s)
 {
 	sim_crash(s->node);
-	add_counters(&s->before, sync_counters(s->sync));
+	if (s->sync != NULL)
+		add_counters(&s->before, sync_counters(s->sync));
 	sync_free(s->sync);
 	commit_free(s->commit);
+	tracker_free(s->tracker);
+	EVP_PKEY_free(s->ticket_key);
 	registry_free(s->reg);
 	store_mem_ops.close(s->store);
 	s->sync = NULL;
+	s->tracker = NULL;
+	s->ticket_key = NULL;
 	s->commit = NULL;
 	s->reg = NULL;
 	s->store = NULL;

@@ -1,5 +1,5 @@
 /* tests/sim/site.h - one tracker's machine in the simulated world: a disk that lasts, and what runs on it when it is up:
- * registry, commit queue and links (core/registry, core/sync), without the client side. */
+ * a registry with either the commit queue and the links alone (core/sync), or the whole tracker (tracker/). */
 #ifndef SHOAL_TESTS_SITE_H
 #define SHOAL_TESTS_SITE_H
 #include "core/registry/registry.h"
@@ -7,6 +7,7 @@
 #include "core/sync/commit.h"
 #include "core/sync/sync.h"
 #include "tests/sim/sim_env.h"
+#include "tracker/tracker.h"
 
 #define SITES_MAX 5
 
@@ -18,6 +19,7 @@ struct site {
 	const struct tracker_line *lines; /* of all */
 	size_t n_lines;
 	int64_t skew_ms;
+	bool whole; /* set before site_boot(): run tracker_step() */
 	struct mem_disk *disk;
 	struct mem_disk *backup; /* NULL: none was made */
 	struct vvec durable;     /* as last seen */
@@ -26,8 +28,10 @@ struct site {
 	/* -- while it is up */
 	struct store *store;
 	struct registry *reg;
-	struct commit *commit;
+	struct commit *commit; /* these two unless whole */
 	struct sync *sync;
+	struct tracker *tracker; /* this one if whole */
+	EVP_PKEY *ticket_key;
 };
 
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines);

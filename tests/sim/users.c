@@ -1,0 +1,464 @@
+/* tests/sim/users.c */
+#include "tests/sim/users.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/registry/file_manager.h"
+#include "core/registry/group_manager.h"
+#include "core/registry/user_manager.h"
+
+/* -- a user's link */
+
+static enum shoal_err on_pin(void *owner, const struct address *dialled, const struct id32 *identity, struct error *e)
+{
+	(void)owner;
+	(void)dialled;
+	(void)e;
+	return identity->b[0] == 0xc1 ? SHOAL_OK : SHOAL_EINTEGRITY;
+}
+
+static void on_news(void *owner, const struct link_news *news)
+{
+	struct user *u = owner;
+	u->all->counts.failovers += news->type == LINK_LOST;
+	u->all->counts.resumed += news->type == LINK_UP && news->logged_in;
+	u->all->counts.events += news->type == LINK_EVENT;
+}
+
+static void on_wake(void *owner)
+{
+	sim_wake(((struct user *)owner)->node);
+}
+
+static uint64_t step(void *owner, const struct env_event *ev)
+{
+	return link_step(((struct user *)owner)->link, ev);
+}
+
+void users_init(struct users *all, struct sim *sim, const struct tracker_info *trackers, unsigned n)
+{
+	*all = (struct users){ .sim = sim, .trackers = trackers, .n = n };
+	for (unsigned i = 0; i < n; i++) {
+		struct user *u = &all->user[i];
+		u->all = all;
+		u->number = i;
+		snprintf(u->name, sizeof(u->name), "user%u", i);
+		u->node = sim_node_new(sim, "client");
+		struct link_config config = { .env = sim_node_env(u->node), .trackers = trackers,
+			                      .listen = { .host = "0.0.0.0", .port = (uint16_t)(7000 + i) },
+			                      .auto_login = AUTO_LOGIN_YES, .pin = on_pin, .news = on_news,
+			                      .wake = on_wake, .owner = u };
+		u->link = link_new(&config);
+		struct sim_program program = { .name = "client", .step = step, .owner = u, .device = { { (uint8_t)(i + 1) } } };
+		snprintf(program.addr.host, sizeof(program.addr.host), "10.0.1.%u", i + 1);
+		sim_start(u->node, &program);
+	}
+}
+
+void users_fini(struct users *all)
+{
+	for (unsigned i = 0; i < all->n; i++) {
+		sim_crash(all->user[i].node);
+		link_free(all->user[i].link);
+	}
+}
+
+/* -- answers */
+
+static void call(struct user *u, enum cmd_verb verb, struct buf *fields, link_reply_fn *fn)
+{
+	u->busy = true;
+	u->all->counts.commands++;
+	(void)link_call(u->link, verb, fields, 0, fn, u);
+	buf_free(fields);
+}
+
+/* What ended without a tracker's word may have happened. */
+static bool is_unknown(enum shoal_err code)
+{
+	return code == SHOAL_EOFFLINE || code == SHOAL_ETIMEOUT || code == SHOAL_ECANCELLED || code == SHOAL_EBUSY ||
+	       code == SHOAL_EDISKFULL || code == SHOAL_EIO;
+}
+
+static void on_plain(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	if (r->more)
+		return;
+	u->busy = false;
+	u->alive |= r->code == SHOAL_OK;
+}
+
+static void on_created(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	u->busy = false;
+	u->created |= r->code == SHOAL_OK || r->code == SHOAL_EEXISTS;
+}
+
+static void settle(struct user *u, const struct link_reply *r)
+{
+	struct fact *f = u->fact;
+	struct user_counts *counts = &u->all->counts;
+
+	u->busy = false;
+	u->uploading = 0;
+	u->fact = NULL;
+	f->answered = true;
+	f->ok = r->code == SHOAL_OK;
+	f->maybe = is_unknown(r->code);
+	f->stamp = r->stamp;
+	counts->acked += f->ok;
+	counts->unknown += f->maybe;
+	counts->failed += !f->ok && !f->maybe;
+	counts->refused_busy += r->code == SHOAL_EBUSY;
+	counts->uploads += f->ok && f->kind == FACT_UPLOAD;
+}
+
+static void on_fact(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	if (!r->more)
+		settle(u, r);
+}
+
+static struct fact *new_fact(struct user *u, enum fact_kind kind, unsigned group, unsigned other)
+{
+	struct users *all = u->all;
+	if (all->n_facts == FACTS_MAX)
+		return NULL;
+	struct fact *f = &all->facts[all->n_facts++];
+	*f = (struct fact){ .kind = kind, .user = u->number, .group = group, .other = other, .by = u };
+	u->fact = f;
+	return f;
+}
+
+/* Whether that was ever tried, or, with `sure`, answered with success. */
+static bool known(const struct users *all, enum fact_kind kind, unsigned user, unsigned group, unsigned other, bool sure)
+{
+	for (unsigned i = 0; i < all->n_facts; i++) {
+		const struct fact *f = &all->facts[i];
+		if (f->kind == kind && f->user == user && f->group == group && (kind != FACT_ACCEPT || f->other == other) &&
+		    (f->ok || (!sure && (f->maybe || !f->answered))))
+			return true;
+	}
+	return false;
+}
+
+static unsigned owner_of(const struct users *all, unsigned group)
+{
+	for (unsigned i = 0; i < all->n_facts; i++)
+		if (all->facts[i].kind == FACT_GROUP && all->facts[i].group == group)
+			return all->facts[i].user;
+	return 0;
+}
+
+static bool accepted(const struct users *all, unsigned user, unsigned group, bool sure)
+{
+	return known(all, FACT_ACCEPT, owner_of(all, group), group, user, sure);
+}
+
+static bool is_member(const struct users *all, unsigned user, unsigned group)
+{
+	return (known(all, FACT_GROUP, user, group, 0, true) || accepted(all, user, group, true)) &&
+	       !known(all, FACT_LEAVE, user, group, 0, false);
+}
+
+static struct slice group_name(unsigned group, char out[16])
+{
+	snprintf(out, 16, "group%u", group);
+	return slice_str(out);
+}
+
+/* -- commands */
+
+static void create_user(struct user *u)
+{
+	struct buf b = { 0 };
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str("secret") });
+	call(u, VERB_CREATE_USER, &b, on_created);
+}
+
+static void login(struct user *u)
+{
+	struct buf b = { 0 };
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str("secret") });
+	call(u, VERB_LOGIN, &b, on_plain);
+}
+
+static void put_group(struct buf *b, unsigned group)
+{
+	char name[16];
+	req_group_put(b, &(struct req_group){ .group = group_name(group, name) });
+}
+
+static void put_group_user(struct buf *b, unsigned group, const char *who)
+{
+	char name[16];
+	req_group_user_put(b, &(struct req_group_user){ .group = group_name(group, name), .user = slice_str(who) });
+}
+
+static void create_group(struct user *u)
+{
+	struct buf b = { 0 };
+	unsigned group = u->all->groups;
+	if (group >= 8 || new_fact(u, FACT_GROUP, group, 0) == NULL)
+		return;
+	u->all->groups++;
+	put_group(&b, group);
+	call(u, VERB_CREATE_GROUP, &b, on_fact);
+}
+
+static void join(struct user *u, unsigned group)
+{
+	struct buf b = { 0 };
+	if (!known(u->all, FACT_GROUP, owner_of(u->all, group), group, 0, true) || owner_of(u->all, group) == u->number ||
+	    known(u->all, FACT_JOIN, u->number, group, 0, false) || new_fact(u, FACT_JOIN, group, 0) == NULL)
+		return;
+	put_group(&b, group);
+	call(u, VERB_JOIN_GROUP, &b, on_fact);
+}
+
+static void accept_one(struct user *u, unsigned group)
+{
+	struct buf b = { 0 };
+	unsigned who = sim_random(u->all->sim, u->all->n);
+	if (owner_of(u->all, group) != u->number || !known(u->all, FACT_JOIN, who, group, 0, true) ||
+	    known(u->all, FACT_ACCEPT, u->number, group, who, true) || new_fact(u, FACT_ACCEPT, group, who) == NULL)
+		return;
+	put_group_user(&b, group, u->all->user[who].name);
+	call(u, VERB_ACCEPT_REQUEST, &b, on_fact);
+}
+
+static void leave(struct user *u, unsigned group)
+{
+	struct buf b = { 0 };
+	if (owner_of(u->all, group) == u->number || !is_member(u->all, u->number, group) ||
+	    new_fact(u, FACT_LEAVE, group, 0) == NULL)
+		return;
+	put_group_user(&b, group, "");
+	call(u, VERB_LEAVE_GROUP, &b, on_fact);
+}
+
+static void list_files(struct user *u, unsigned group)
+{
+	struct buf b = { 0 };
+	char name[16];
+	req_list_files_put(&b, &(struct req_list_files){ .group = group_name(group, name), .all = 1 });
+	call(u, VERB_LIST_FILES, &b, on_plain);
+}
+
+/* An upload is three commands: check, hashes, the op. Each user's file has its own name and content. */
+static void file_of(const struct user *u, unsigned group, struct upload *up, uint8_t hashes[64], char name[32])
+{
+	struct content_hash ch;
+	snprintf(name, 32, "file of %s in %u", u->name, group);
+	up->name = slice_str(name);
+	up->size = 600000;
+	up->piece_size = PIECE_SIZE;
+	memset(hashes, (int)(u->number * 16 + group + 1), 64);
+	memset(&up->file_hash, (int)(u->number * 16 + group + 1), sizeof(up->file_hash));
+	content_hash_begin(&ch, up->size, &up->file_hash);
+	content_hash_add(&ch, hashes, 64);
+	content_hash_end(&ch, &up->content);
+}
+
+static void on_hashes(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	struct upload up;
+	uint8_t hashes[64];
+	char name[32];
+	struct buf b = { 0 };
+
+	if (r->code != SHOAL_OK) {
+		settle(u, r);
+		return;
+	}
+	file_of(u, u->fact->group, &up, hashes, name);
+	req_upload_file_data_put(&b, &(struct req_upload_file_data){ .gid = u->gid, .name = up.name, .size = up.size,
+	                                                            .piece_size = up.piece_size, .file_hash = up.file_hash,
+	                                                            .content = up.content });
+	call(u, VERB_UPLOAD_FILE_DATA, &b, on_fact);
+}
+
+static void on_checked(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	struct upload up;
+	uint8_t hashes[64];
+	char name[32];
+	struct buf b = { 0 };
+	struct rep_upload_check rep;
+
+	if (r->code != SHOAL_OK) {
+		settle(u, r);
+		return;
+	}
+	struct cursor c = cursor_of(r->fields.data, r->fields.len);
+	rep_upload_check_get(&c, &rep);
+	u->gid = rep.gid;
+	file_of(u, u->fact->group, &up, hashes, name);
+	req_put_hashes_put(&b, &(struct req_put_hashes){ .content = up.content, .size = up.size,
+	                                                .hashes = slice_of(hashes, sizeof(hashes)) });
+	call(u, VERB_PUT_HASHES, &b, on_hashes);
+}
+
+static void upload(struct user *u, unsigned group)
+{
+	struct upload up;
+	uint8_t hashes[64];
+	char name[32], group_text[16];
+	struct buf b = { 0 };
+
+	if (!is_member(u->all, u->number, group) || known(u->all, FACT_UPLOAD, u->number, group, 0, true) ||
+	    new_fact(u, FACT_UPLOAD, group, 0) == NULL)
+		return;
+	file_of(u, group, &up, hashes, name);
+	req_upload_check_put(&b, &(struct req_upload_check){ .group = group_name(group, group_text), .name = up.name,
+	                                                    .size = up.size });
+	call(u, VERB_UPLOAD_CHECK, &b, on_checked);
+}
+
+void users_act(struct users *all)
+{
+	struct user *u = &all->user[sim_random(all->sim, all->n)];
+	struct link_status st;
+	unsigned group = all->groups == 0 ? 0 : sim_random(all->sim, all->groups);
+
+	if (u->busy)
+		return;
+	link_status(u->link, &st);
+	if (!u->created)
+		create_user(u);
+	else if (!st.logged_in)
+		login(u);
+	else
+		switch (sim_random(all->sim, 12)) {
+		case 0: create_group(u); break;
+		case 1:
+		case 2:
+		case 3: join(u, group); break;
+		case 4:
+		case 5:
+		case 6:
+		case 7: accept_one(u, group); break;
+		case 8:
+		case 9: upload(u, group); break;
+		case 10: list_files(u, group); break;
+		case 11:
+			if (sim_percent(all->sim, 30))
+				leave(u, group);
+			break;
+		}
+	sim_wake(u->node);
+}
+
+/* -- the end */
+
+void users_ask_all(struct users *all)
+{
+	struct link_status st;
+	for (unsigned i = 0; i < all->n; i++) {
+		struct user *u = &all->user[i];
+		struct buf b = { 0 };
+		if (u->busy || u->alive)
+			continue;
+		link_status(u->link, &st);
+		if (!u->created) {
+			create_user(u);
+		} else if (!st.logged_in) {
+			login(u);
+			continue;
+		} else {
+			req_filter_put(&b, &(struct req_filter){ 0 });
+			call(u, VERB_LIST_GROUPS, &b, on_plain);
+		}
+		sim_wake(u->node);
+	}
+}
+
+bool users_all_answered(const struct users *all)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		if (!all->user[i].alive || all->user[i].busy)
+			return false;
+	return true;
+}
+
+static bool wrong(const struct fact *f, char *why, size_t size, const char *text)
+{
+	static const char *const words[] = { "create_group", "join_group", "accept_request", "leave_group", "upload_file" };
+	snprintf(why, size, "%s of user%u, group%u (%u): %s", words[f->kind], f->user, f->group, f->other, text);
+	return false;
+}
+
+/* However often the link sent it, on however many trackers: a name was claimed once, a user asked once. */
+static bool check_once(const struct users *all, const struct registry *reg, char *why, size_t size)
+{
+	for (unsigned g = 0; g < all->groups; g++) {
+		char name[16];
+		unsigned rows = 0;
+		struct registry_iter it = registry_by(reg, INDEX_GROUPS_NAMED, name, group_name(g, name).len, NULL, 0);
+		while (registry_next(&it) != NULL)
+			rows++;
+		if (rows > 1) {
+			snprintf(why, size, "group%u was made %u times by one command", g, rows);
+			return false;
+		}
+	}
+	for (unsigned i = 0; i < all->n; i++) {
+		const struct user_row *claims[4];
+		if (user_claims(reg, slice_str(all->user[i].name), claims, 4) > 1) {
+			snprintf(why, size, "%s has two accounts", all->user[i].name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool check_fact(const struct users *all, const struct registry *reg, const struct fact *f, char *why, size_t size)
+{
+	char name[32];
+	const struct user_row *user = user_find(reg, slice_str(all->user[f->user].name));
+	const struct group_row *group = group_find(reg, group_name(f->group, name));
+	bool left = known(all, FACT_LEAVE, f->kind == FACT_ACCEPT ? f->other : f->user, f->group, 0, false);
+
+	if (!stamp_is_zero(&f->stamp) && !vvec_covers(registry_vector(reg), f->stamp.dot))
+		return wrong(f, why, size, "acknowledged, and nobody knows the operation");
+	if (user == NULL || group == NULL)
+		return wrong(f, why, size, "user or group is missing");
+	switch (f->kind) {
+	case FACT_GROUP:
+		return group_is_owner(reg, &group->gid, &user->uid) || wrong(f, why, size, "not the owner");
+	case FACT_JOIN:
+		return left || *group_role(reg, &group->gid, &user->uid) != '\0' || wrong(f, why, size, "the request is lost");
+	case FACT_ACCEPT:
+		user = user_find(reg, slice_str(all->user[f->other].name));
+		return left || (user != NULL && group_is_member(reg, &group->gid, &user->uid)) ||
+		       wrong(f, why, size, "the membership is lost");
+	case FACT_LEAVE:
+		return *group_role(reg, &group->gid, &user->uid) == '\0' || wrong(f, why, size, "still there");
+	case FACT_UPLOAD: {
+		struct upload up;
+		uint8_t hashes[64];
+		struct id16 fid;
+		struct id32 device = { { (uint8_t)(f->user + 1) } };
+		file_of(&all->user[f->user], f->group, &up, hashes, name);
+		fid_of(&group->gid, up.name, &up.content, &fid);
+		return left || file_shared_by(reg, &group->gid, &fid, &user->uid, &device) ||
+		       wrong(f, why, size, "the file is not shared");
+	}
+	}
+	return true;
+}
+
+bool users_check(const struct users *all, const struct registry *reg, char *why, size_t size)
+{
+	for (unsigned i = 0; i < all->n_facts; i++)
+		if (all->facts[i].ok && !check_fact(all, reg, &all->facts[i], why, size))
+			return false;
+	return check_once(all, reg, why, size);
+}

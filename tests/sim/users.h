@@ -1,0 +1,59 @@
+/* tests/sim/users.h - users at client/link.c, the real one, doing what users do, and what they were told. */
+#ifndef SHOAL_TESTS_USERS_H
+#define SHOAL_TESTS_USERS_H
+#include "client/link.h"
+#include "core/registry/registry.h"
+#include "tests/sim/sim_env.h"
+
+#define USERS_MAX 4
+#define FACTS_MAX 400
+
+enum fact_kind { FACT_GROUP, FACT_JOIN, FACT_ACCEPT, FACT_LEAVE, FACT_UPLOAD };
+
+/* One command that a user gave, and its answer. `other` is who was accepted, or the file's number. */
+struct fact {
+	enum fact_kind kind;
+	unsigned user, group, other;
+	bool answered, ok, maybe; /* maybe: it ended without a tracker: it may have taken effect or not */
+	struct stamp stamp;
+	struct user *by;
+};
+
+struct user_counts {
+	uint64_t commands, acked, failed, unknown, failovers, resumed, uploads, events, refused_busy;
+};
+
+struct users;
+
+struct user {
+	struct users *all;
+	unsigned number;
+	char name[16];
+	struct sim_node *node;
+	struct link *link;
+	bool created, busy, alive; /* alive: its last question was answered since users_ask_all() */
+	unsigned uploading;        /* the step of an upload; 0: none */
+	struct fact *fact;         /* of the command under way; NULL: one without */
+	struct id16 gid;
+};
+
+struct users {
+	struct sim *sim;
+	const struct tracker_info *trackers;
+	struct user user[USERS_MAX];
+	unsigned n, groups;
+	struct fact facts[FACTS_MAX];
+	unsigned n_facts;
+	struct user_counts counts;
+};
+
+void users_init(struct users *u, struct sim *sim, const struct tracker_info *trackers, unsigned n);
+void users_fini(struct users *u);
+/* One command of a random user, if one is free. */
+void users_act(struct users *u);
+/* After healing: everybody asks something; true once all have had their answer and nothing is open. */
+void users_ask_all(struct users *u);
+bool users_all_answered(const struct users *u);
+/* What they were told against one tracker's rows. False: `why` says what is wrong. */
+bool users_check(const struct users *u, const struct registry *reg, char *why, size_t size);
+#endif
