@@ -125,8 +125,12 @@ Tracker.__index = Tracker
 
 function Tracker:start()
   local c = self.cluster
-  self:launch{ binary "shoal-tracker", "--scrypt-ln", "10", "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key",
-    c.tracker_info, tostring(self.id) }
+  local argv = { binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
+    "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" }
+  if c.plaintext then argv[#argv + 1] = "--plaintext" end
+  argv[#argv + 1] = c.tracker_info
+  argv[#argv + 1] = tostring(self.id)
+  self:launch(argv)
   local deadline = proc.mono() + 20
   while not proc.listens("127.0.0.1", self.port) do
     if not self.process:alive() then error(("tracker %d ended at its start"):format(self.id), 0) end
@@ -175,8 +179,12 @@ local function wrap(v)
 end
 
 function methods:launch_client()
-  self:launch{ binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
-    "--log-file", self.log, "127.0.0.1:0", self.cluster.tracker_info }
+  local argv = { binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
+    "--log-file", self.log }
+  if self.cluster.plaintext then argv[#argv + 1] = "--plaintext" end
+  argv[#argv + 1] = "127.0.0.1:0"
+  argv[#argv + 1] = self.cluster.tracker_info
+  self:launch(argv)
 end
 
 -- Waits until it answers on its control socket.
@@ -267,7 +275,8 @@ end
 
 local function new_cluster(t, opts)
   local n = opts.trackers or 1
-  local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {} }, Cluster)
+  local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {},
+    plaintext = opts.plaintext or false }, Cluster)
   t.clusters[#t.clusters + 1] = c
   c.tracker_info = c.dir .. "/tracker_info.txt"
   local f = assert(io.open(c.tracker_info, "w"))
