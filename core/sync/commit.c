@@ -216,7 +216,8 @@ static struct change *begin_change(struct commit *c)
 }
 
 /* A change was applied: it belongs to the open group now. */
-static enum shoal_err keep_change(struct commit *c, struct change *ch, struct undo *undo, uint16_t from, struct error *e)
+static enum shoal_err keep_change(struct commit *c, struct change *ch, struct undo *undo, uint16_t from,
+                                  struct error *e)
 {
 	ch->undo = undo;
 	TAILQ_INSERT_TAIL(&c->open.changes, ch, next);

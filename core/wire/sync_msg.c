@@ -1,6 +1,8 @@
 /* core/wire/sync_msg.c */
 #include "core/wire/sync_msg.h"
 
+#include "core/wire/record.h"
+
 #define X(num, NAME, word, fields, row) CODEC_DEFINE(sync_##word, fields)
 SYNC_KINDS(X)
 #undef X
@@ -141,6 +143,12 @@ void sync_print(struct buf *b, struct slice body)
 
 	if (word == NULL) {
 		buf_printf(b, "kind %u (%zu bytes)", kind, body.len);
+		return;
+	}
+	if (kind == SYNC_OP) { /* begins with the op's name: "create_user ..." */
+		struct sync_op op;
+		sync_op_get(&c, &op);
+		record_print(b, op.record);
 		return;
 	}
 	buf_printf(b, "%s ", word);

@@ -83,7 +83,7 @@ size_t sync_begin(struct buf *b, enum sync_kind kind);
 /* SHOAL_EPROTO unless the body is a known kind with exactly its fields and rows, and each vector in it is well formed.
  * An unknown kind from a newer version is SHOAL_ENOTFOUND: to be skipped. */
 enum shoal_err sync_check(struct slice body);
-/* For a log; broken input prints what can be read. */
+/* For a log: the kind's word and its fields, an op begins with its own name. Broken input prints what can be read. */
 void sync_print(struct buf *b, struct slice body);
 
 /* Vectors: entries ascending by log id, no zero log or seq, each log once. */

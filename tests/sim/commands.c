@@ -64,8 +64,9 @@ static bool choose_group(struct actor *a)
 	return ok;
 }
 
-static bool choose_of(struct actor *a, enum shoal_err (*list)(const struct registry *, const struct id16 *, struct member **, size_t *),
-                      struct id16 *out)
+typedef enum shoal_err list_fn(const struct registry *reg, const struct id16 *gid, struct member **out, size_t *n);
+
+static bool choose_of(struct actor *a, list_fn *list, struct id16 *out)
 {
 	struct member *m = NULL;
 	size_t n = 0;

@@ -349,7 +349,8 @@ static bool acks_are_true(struct run *r)
 {
 	if (r->disks_die || r->history.n == 0)
 		return true;
-	const struct past_op *p = r->history.ops[r->history.n - 1 - sim_random(r->sim, (uint32_t)(r->history.n < 20 ? r->history.n : 20))];
+	size_t recent = r->history.n < 20 ? r->history.n : 20;
+	const struct past_op *p = r->history.ops[r->history.n - 1 - sim_random(r->sim, (uint32_t)recent)];
 	for (size_t i = 0; i < r->n; i++) {
 		struct site *s = &r->sites[i];
 		if (p->fate == FATE_FAILED || !site_up(s) || sync_count_acked(s->sync, &p->stamp, 1) != r->n - 1)

@@ -22,6 +22,7 @@ static enum shoal_err on_pin(void *owner, const struct address *dialled, const s
 static void on_news(void *owner, const struct link_news *news)
 {
 	struct user *u = owner;
+	u->losses += news->type == LINK_LOST;
 	u->all->counts.failovers += news->type == LINK_LOST;
 	u->all->counts.resumed += news->type == LINK_UP && news->logged_in;
 	u->all->counts.events += news->type == LINK_EVENT;
@@ -95,7 +96,9 @@ static void on_created(void *arg, const struct link_reply *r)
 {
 	struct user *u = arg;
 	u->busy = false;
-	u->created |= r->code == SHOAL_OK || r->code == SHOAL_EEXISTS;
+	u->created |= r->code == SHOAL_OK;
+	if (!u->created)
+		snprintf(u->name, sizeof(u->name), "user%u.%u", u->number, ++u->names);
 }
 
 static void settle(struct user *u, const struct link_reply *r)
@@ -104,11 +107,12 @@ static void settle(struct user *u, const struct link_reply *r)
 	struct user_counts *counts = &u->all->counts;
 
 	u->busy = false;
-	u->uploading = 0;
 	u->fact = NULL;
 	f->answered = true;
 	f->ok = r->code == SHOAL_OK;
-	f->maybe = is_unknown(r->code);
+	/* A refusal by a second tracker does not say what the first one, which is gone, has done. */
+	f->exists = r->code == SHOAL_EEXISTS;
+	f->maybe = is_unknown(r->code) || (!f->ok && !f->exists && u->losses != f->losses);
 	f->stamp = r->stamp;
 	counts->acked += f->ok;
 	counts->unknown += f->maybe;
@@ -130,13 +134,14 @@ static struct fact *new_fact(struct user *u, enum fact_kind kind, unsigned group
 	if (all->n_facts == FACTS_MAX)
 		return NULL;
 	struct fact *f = &all->facts[all->n_facts++];
-	*f = (struct fact){ .kind = kind, .user = u->number, .group = group, .other = other, .by = u };
+	*f = (struct fact){ .kind = kind, .user = u->number, .group = group, .other = other, .losses = u->losses, .by = u };
 	u->fact = f;
 	return f;
 }
 
 /* Whether that was ever tried, or, with `sure`, answered with success. */
-static bool known(const struct users *all, enum fact_kind kind, unsigned user, unsigned group, unsigned other, bool sure)
+static bool known(const struct users *all, enum fact_kind kind, unsigned user, unsigned group, unsigned other,
+                  bool sure)
 {
 	for (unsigned i = 0; i < all->n_facts; i++) {
 		const struct fact *f = &all->facts[i];
@@ -419,7 +424,8 @@ static bool check_once(const struct users *all, const struct registry *reg, char
 	return true;
 }
 
-static bool check_fact(const struct users *all, const struct registry *reg, const struct fact *f, char *why, size_t size)
+static bool check_fact(const struct users *all, const struct registry *reg, const struct fact *f, char *why,
+                       size_t size)
 {
 	char name[32];
 	const struct user_row *user = user_find(reg, slice_str(all->user[f->user].name));
@@ -458,7 +464,9 @@ static bool check_fact(const struct users *all, const struct registry *reg, cons
 bool users_check(const struct users *all, const struct registry *reg, char *why, size_t size)
 {
 	for (unsigned i = 0; i < all->n_facts; i++)
-		if (all->facts[i].ok && !check_fact(all, reg, &all->facts[i], why, size))
+		if (all->facts[i].ok ? !check_fact(all, reg, &all->facts[i], why, size)
+		                     : all->facts[i].exists && all->facts[i].kind <= FACT_JOIN &&
+		                               !wrong(&all->facts[i], why, size, "a first try was told 'exists'"))
 			return false;
 	return check_once(all, reg, why, size);
 }

@@ -14,7 +14,10 @@ enum fact_kind { FACT_GROUP, FACT_JOIN, FACT_ACCEPT, FACT_LEAVE, FACT_UPLOAD };
 struct fact {
 	enum fact_kind kind;
 	unsigned user, group, other;
-	bool answered, ok, maybe; /* maybe: it ended without a tracker: it may have taken effect or not */
+	bool exists;              /* told that it exists already: nobody else could have made it */
+	bool answered, ok;
+	bool maybe;               /* it ended without an answer, or with another tracker's: it may have happened */
+	unsigned losses;          /* of the user's connection when it was given */
 	struct stamp stamp;
 	struct user *by;
 };
@@ -27,12 +30,12 @@ struct users;
 
 struct user {
 	struct users *all;
-	unsigned number;
+	unsigned number, names;    /* a new name when it is not known whether the last one was taken */
 	char name[16];
 	struct sim_node *node;
 	struct link *link;
 	bool created, busy, alive; /* alive: its last question was answered since users_ask_all() */
-	unsigned uploading;        /* the step of an upload; 0: none */
+	unsigned losses;           /* of its connection, so far */
 	struct fact *fact;         /* of the command under way; NULL: one without */
 	struct id16 gid;
 };

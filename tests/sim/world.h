@@ -52,7 +52,16 @@ struct sim_node {
 	unsigned working;           /* computations in the pool */
 };
 
-enum sim_event_kind { SIM_TICK, SIM_DELIVER, SIM_CLOSED, SIM_ANSWER_DIAL, SIM_GROUP_DONE, SIM_CONTENT, SIM_WORKED, SIM_CALL };
+enum sim_event_kind {
+	SIM_TICK,
+	SIM_DELIVER,
+	SIM_CLOSED,
+	SIM_ANSWER_DIAL,
+	SIM_GROUP_DONE,
+	SIM_CONTENT,
+	SIM_WORKED,
+	SIM_CALL,
+};
 
 struct sim_event {
 	uint64_t when, order;

@@ -2,6 +2,7 @@
 #include "core/wire/sync_msg.h"
 
 #include "core/base/mem.h"
+#include "core/wire/record.h"
 
 #include "tests/unit/check.h"
 
@@ -132,6 +133,22 @@ static void an_unknown_kind_is_told_apart(void)
 	CHECK_STR(sync_kind_word(SYNC_SNAP_BEGIN), "snap_begin");
 }
 
+static void an_op_prints_as_what_it_does(void)
+{
+	struct record rec = { .version = RECORD_VERSION, .op = OP_JOIN_GROUP, .stamp = { 5 << 16, 1, { 7, 8 } } };
+	struct buf record = { 0 }, b = { 0 }, text = { 0 };
+	CHECK_INT(record_put(&record, &rec), ==, SHOAL_OK);
+	size_t start = sync_begin(&b, SYNC_OP);
+	sync_op_put(&b, &(struct sync_op){ .record = slice_of(record.data, record.len) });
+	CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+	CHECK_INT(sync_check(body_of(&b)), ==, SHOAL_OK);
+	sync_print(&text, body_of(&b));
+	CHECK(text.len > 10 && memcmp(text.data, "join_group", 10) == 0);
+	buf_free(&record);
+	buf_free(&b);
+	buf_free(&text);
+}
+
 static void random_bytes_do_not_hurt(void)
 {
 	for (int round = 0; round < 20000; round++) {
@@ -156,6 +173,7 @@ int main(void)
 		TEST(a_list_has_exactly_its_rows),
 		TEST(every_cut_and_every_extra_byte_is_refused),
 		TEST(an_unknown_kind_is_told_apart),
+		TEST(an_op_prints_as_what_it_does),
 		TEST(random_bytes_do_not_hurt),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
