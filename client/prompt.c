@@ -181,7 +181,8 @@ static bool end_of_file(struct prompt *p)
 	if (p->leaving || st->downloads + st->uploads == 0)
 		return false;
 	p->leaving = true;
-	printf("%u jobs are running; they can be resumed. Ctrl-D again leaves.\n", st->downloads + st->uploads);
+	unsigned n = st->downloads + st->uploads;
+	printf("%u job%s running and can be resumed later. Ctrl-D again leaves.\n", n, n == 1 ? " is" : "s are");
 	return true;
 }
 

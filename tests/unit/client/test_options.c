@@ -8,7 +8,9 @@
 /* Parses "shoal" and the words, in an environment of its own. */
 static enum shoal_err parse(struct options *o, struct error *e, int n, const char *const *words)
 {
-	char *argv[20] = { (char *)"shoal" };
+	static char *argv[20]; /* o->args points into it */
+	memset(argv, 0, sizeof(argv));
+	argv[0] = (char *)"shoal";
 	for (int i = 0; i < n; i++)
 		argv[i + 1] = (char *)words[i];
 	return options_parse(o, n + 1, argv, e);
