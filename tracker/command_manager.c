@@ -83,6 +83,9 @@ static void send_reply(struct command *cmd, struct client *c, const struct page 
 	}
 	if (frame_end(&frame, start) != SHOAL_OK)
 		frame.failed = true;
+	if (!ok)
+		log_line(cmd->t->env->log, LOG_DEBUG, "command", "%s refused: %s: %.*s", verb_word(cmd->head.verb),
+		         error_word(cmd->code), (int)head.message.len, (const char *)head.message.data);
 	client_send(cmd->t, c, &frame);
 }
 
@@ -353,6 +356,20 @@ static struct command *new_command(struct tracker *t, struct client *c, struct s
 	return cmd;
 }
 
+/* -v: one line a command; passwords are starred. */
+static void log_command(struct tracker *t, const struct client *c, struct slice body)
+{
+	char address[ADDRESS_MAX];
+	struct buf text = { 0 };
+	if (!log_wants(t->env->log, LOG_DEBUG))
+		return;
+	cmd_print(&text, body);
+	if (!text.failed)
+		log_line(t->env->log, LOG_DEBUG, "command", "%s: %.*s", address_format(&c->seen, address), (int)text.len,
+		         (const char *)text.data);
+	buf_free(&text);
+}
+
 void command_run(struct tracker *t, struct client *c, struct slice body)
 {
 	struct command *cmd = new_command(t, c, body);
@@ -362,6 +379,7 @@ void command_run(struct tracker *t, struct client *c, struct slice body)
 		client_doom(t, c, "out of memory");
 		return;
 	}
+	log_command(t, c, body);
 	const struct verb *v = &verbs[cmd->head.verb]; /* cmd_check() has let only known ones through */
 	cmd->is_list = v->is_list;
 	enum shoal_err rc = check_may(cmd, v, &e);

@@ -101,9 +101,14 @@ static void write_line(int fd, const char *line, size_t len)
 	(void)n;
 }
 
+bool log_wants(const struct log *log, enum log_level level)
+{
+	return log != NULL && (level >= log->console_level || (log->fd >= 0 && level >= log->file_level));
+}
+
 void log_line(struct log *log, enum log_level level, const char *component, const char *fmt, ...)
 {
-	if (log == NULL || (level < log->console_level && (log->fd < 0 || level < log->file_level)))
+	if (!log_wants(log, level))
 		return;
 	char text[LINE_MAX_BYTES / 2], line[LINE_MAX_BYTES];
 	va_list ap;

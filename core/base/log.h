@@ -20,6 +20,8 @@ void log_close(struct log *log);
 enum shoal_err log_reopen(struct log *log, struct error *e);
 void log_console(struct log *log, bool on); /* the prompt switches it off while a line is being typed */
 
+/* Whether a line of that level would go anywhere: before building one that costs something. */
+bool log_wants(const struct log *log, enum log_level level);
 /* component: "sync", "link", ... A NULL log drops everything (tests). */
 void log_line(struct log *log, enum log_level level, const char *component, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
