@@ -374,6 +374,32 @@ static void who_is_behind_the_cut_log_gets_a_snapshot(void)
 	lab_free(lab);
 }
 
+static void a_snapshot_leaves_only_when_all_of_it_is_durable(void)
+{
+	for (int fails = 0; fails < 2; fails++) {
+		struct lab *lab = lab_new();
+		struct lab_node *a = lab_up(lab, 1, 2), *b;
+		lab_run(lab, 6000);
+		CHECK_INT(lab_create_user(a, "old", NULL), ==, SHOAL_OK);
+		lab_run(lab, 100);
+		cut_log_to_all(a);
+		a->hold = true;
+		CHECK_INT(lab_create_user(a, "pending", NULL), ==, SHOAL_OK);
+		b = lab_up(lab, 2, 2);
+		lab_run(lab, 4000);
+		CHECK(!lab_knows(b, "pending"));
+		a->fail = fails ? SHOAL_EIO : SHOAL_OK;
+		lab_answer_commit(a);
+		a->hold = false;
+		a->fail = SHOAL_OK;
+		lab_run(lab, 6000);
+		CHECK(lab_knows(b, "old"));
+		CHECK_INT(lab_knows(b, "pending"), ==, !fails);
+		CHECK(vvec_eq(registry_durable_vector(a->reg), registry_durable_vector(b->reg)));
+		lab_free(lab);
+	}
+}
+
 static void say_snap_begin(struct lab_node *raw, uint64_t rows)
 {
 	struct buf b = { 0 }, vector = { 0 };
@@ -638,6 +664,7 @@ int main(void)
 		TEST(a_clock_that_is_far_off_refuses_changes),
 		TEST(a_line_that_is_gone_is_not_talked_to),
 		TEST(who_is_behind_the_cut_log_gets_a_snapshot),
+		TEST(a_snapshot_leaves_only_when_all_of_it_is_durable),
 		TEST(a_snapshot_is_taken_whole_or_not_at_all),
 		TEST(content_follows_its_file),
 		TEST(content_is_asked_of_another_when_the_first_has_gone),
