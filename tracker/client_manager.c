@@ -79,7 +79,8 @@ void clients_reap(struct tracker *t)
 	while ((c = TAILQ_FIRST(&t->doomed)) != NULL) {
 		TAILQ_REMOVE(&t->doomed, c, doomed_link);
 		if (c->why[0] != '\0')
-			log_line(t->env->log, LOG_INFO, "client", "%s: closed: %s", address_format(&c->seen, text), c->why);
+			log_line(t->env->log, LOG_INFO, "client", "%s: closed: %s", address_format(&c->seen, text),
+			         c->why);
 		session_lost(t, c);
 		t->env->close(t->env->ctx, c->conn);
 		free_client(t, c);

@@ -31,9 +31,12 @@ enum shoal_err command_trackers(struct command *cmd, struct error *e)
 	put_own_row(cmd);
 	n = sync_status(cmd->t->sync, status, n);
 	for (size_t i = 0; i < n; i++) {
-		struct row_tracker row = { .id = status[i].id, .addr = slice_str(address_format(&status[i].addr, address)),
-			                   .state = slice_str(status[i].state), .behind = status[i].behind,
-			                   .contact_ms = status[i].contact_ms, .version = slice_str(status[i].version) };
+		struct row_tracker row = { .id = status[i].id,
+			                   .addr = slice_str(address_format(&status[i].addr, address)),
+			                   .state = slice_str(status[i].state),
+			                   .behind = status[i].behind,
+			                   .contact_ms = status[i].contact_ms,
+			                   .version = slice_str(status[i].version) };
 		struct buf *b = command_row(cmd);
 		if (b == NULL)
 			break;
@@ -59,9 +62,10 @@ static void put_conflict(struct command *cmd, const struct conflict *c)
 	static const char *const kinds[] = { [NAME_USER] = "user", [NAME_GROUP] = "group", [NAME_FILE] = "file" };
 	char text[3 * NAME_SHOWN_MAX];
 
-	snprintf(text, sizeof(text), "%s '%s'%s%s%s %s", kinds[c->kind], c->name, c->group[0] != '\0' ? " in '" : "", c->group,
-	         c->group[0] != '\0' ? "'" : "", c->has_name ? "was claimed more than once; this is the first claim"
-	                                                     : "was claimed earlier by somebody else");
+	snprintf(text, sizeof(text), "%s '%s'%s%s%s %s", kinds[c->kind], c->name, c->group[0] != '\0' ? " in '" : "",
+	         c->group, c->group[0] != '\0' ? "'" : "",
+	         c->has_name ? "was claimed more than once; this is the first claim"
+	                     : "was claimed earlier by somebody else");
 	struct row_conflict row = { .kind = slice_str(kinds[c->kind]), .name = slice_str(c->name),
 		                    .shown = slice_str(c->shown), .text = slice_str(text),
 		                    .at_ms = stamp_wall_ms(&c->claim) };

@@ -63,7 +63,8 @@ static enum shoal_err note_upload(struct command *cmd, const struct id32 *conten
 	for (u = t->uploads; u != NULL; u = u->hh.next)
 		mine += id16_eq(&u->uid, &cmd->uid);
 	if (mine >= UPLOADS_PER_USER)
-		return error_set(e, SHOAL_EBUSY, "you have %u unfinished uploads already: finish one, or wait an hour", mine);
+		return error_set(e, SHOAL_EBUSY, "you have %u unfinished uploads already: finish one, or wait an hour",
+		                 mine);
 	u = try_alloc(sizeof(*u));
 	if (u == NULL)
 		return no_memory(e);
@@ -326,7 +327,10 @@ enum shoal_err command_my_shares(struct command *cmd, struct error *e)
 		return no_memory(e);
 	for (size_t i = 0; i < n; i++) {
 		const struct file_row *f = shares[i].file;
-		struct row_share row = { .gid = f->gid, .fid = f->fid, .content = f->content, .device = shares[i].device,
+		struct row_share row = { .gid = f->gid,
+			                 .fid = f->fid,
+			                 .content = f->content,
+			                 .device = shares[i].device,
 			                 .group = slice_str(group_shown(t->reg, &f->gid, group)),
 			                 .file = slice_str(file_shown(t->reg, &f->gid, &f->fid, file)) };
 		struct buf *b = command_row(cmd);

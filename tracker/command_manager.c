@@ -29,7 +29,11 @@ static const struct verb {
 #define IS_LIST_row_conflict 1
 #define IS_LIST_row_session 1
 #define X(num, NAME, word_, req, rep, row, login, change) \
-	[num] = { .handler = command_##word_, .needs_login = login, .changes = change, .is_list = IS_LIST_##row, .word = #word_ },
+	[num] = { .handler = command_##word_,             \
+		  .needs_login = login,                   \
+		  .changes = change,                      \
+		  .is_list = IS_LIST_##row,               \
+		  .word = #word_ },
 	CMD_VERBS(X)
 #undef X
 };
@@ -113,7 +117,8 @@ static void on_durable(void *arg, enum shoal_err result)
 	}
 	if (cmd->code == SHOAL_OK && result != SHOAL_OK) {
 		cmd->code = result;
-		error_set(&cmd->error, result, "the tracker could not save this: %s; nothing was changed", error_default(result));
+		error_set(&cmd->error, result, "the tracker could not save this: %s; nothing was changed",
+		          error_default(result));
 	}
 	cmd->c = client_find(cmd->t, cmd->conn);
 	if (cmd->code == SHOAL_OK && cmd->durable != NULL)
@@ -176,7 +181,8 @@ void command_row_done(struct command *cmd)
 /* -- changes */
 void command_op_begin(struct command *cmd, enum op_kind kind, struct op *op)
 {
-	op_begin(cmd->t->reg, kind, id16_is_zero(&cmd->head.request) ? NULL : &cmd->head.request, tracker_wall(cmd->t), op);
+	op_begin(cmd->t->reg, kind, id16_is_zero(&cmd->head.request) ? NULL : &cmd->head.request, tracker_wall(cmd->t),
+	         op);
 }
 
 enum shoal_err command_commit(struct command *cmd, struct op *op, struct error *e)
@@ -263,39 +269,50 @@ bool command_on_event(struct tracker *t, const struct env_event *ev)
 	return true;
 }
 
-void command_await_synced(struct command *cmd, uint64_t deadline_ms, command_fn *poll)
+enum shoal_err command_await_synced(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll, struct error *e)
 {
+	struct tracker *t = cmd->t;
+	if (cmd->c->waits >= WAITS_MAX)
+		return error_set(e, SHOAL_EBUSY, "you wait for other trackers %u times already", cmd->c->waits);
+	cmd->c->waits++;
 	cmd->later = true;
 	cmd->poll = poll;
 	cmd->deadline_ms = deadline_ms;
-	TAILQ_INSERT_TAIL(&cmd->t->synced, cmd, synced_link);
-	cmd->t->starved = true;
+	TAILQ_INSERT_TAIL(&t->synced, cmd, synced_link);
+	if (deadline_ms < t->synced_ms)
+		t->synced_ms = deadline_ms;
+	t->starved = true;
+	return SHOAL_OK;
 }
 
-/* poll() either finishes the command or awaits again, at the end of the list. */
+/* False: it is to wait on. */
+static bool poll_one(struct command *cmd)
+{
+	struct client *c = client_find(cmd->t, cmd->conn);
+	cmd->c = c;
+	if (!cmd->poll(cmd))
+		return false;
+	if (c != NULL)
+		c->waits--;
+	return true;
+}
+
 void commands_poll(struct tracker *t)
 {
-	TAILQ_HEAD(, command) now = TAILQ_HEAD_INITIALIZER(now);
+	struct commands go_on = TAILQ_HEAD_INITIALIZER(go_on);
 	struct command *cmd;
 
-	TAILQ_CONCAT(&now, &t->synced, synced_link);
-	while ((cmd = TAILQ_FIRST(&now)) != NULL) {
-		TAILQ_REMOVE(&now, cmd, synced_link);
-		cmd->c = client_find(t, cmd->conn);
-		cmd->later = false;
-		cmd->poll(cmd);
-	}
 	t->starved = false;
-}
-
-uint64_t commands_deadline(const struct tracker *t)
-{
-	const struct command *cmd;
-	uint64_t first = ENV_NEVER;
-	TAILQ_FOREACH(cmd, &t->synced, synced_link)
-		if (cmd->deadline_ms < first)
-			first = cmd->deadline_ms;
-	return first;
+	TAILQ_CONCAT(&go_on, &t->synced, synced_link);
+	t->synced_ms = ENV_NEVER;
+	while ((cmd = TAILQ_FIRST(&go_on)) != NULL) {
+		TAILQ_REMOVE(&go_on, cmd, synced_link);
+		if (poll_one(cmd))
+			continue;
+		TAILQ_INSERT_TAIL(&t->synced, cmd, synced_link);
+		if (cmd->deadline_ms < t->synced_ms)
+			t->synced_ms = cmd->deadline_ms;
+	}
 }
 
 void commands_free(struct tracker *t)
@@ -365,8 +382,8 @@ static void log_command(struct tracker *t, const struct client *c, struct slice 
 		return;
 	cmd_print(&text, body);
 	if (!text.failed)
-		log_line(t->env->log, LOG_DEBUG, "command", "%s: %.*s", address_format(&c->seen, address), (int)text.len,
-		         (const char *)text.data);
+		log_line(t->env->log, LOG_DEBUG, "command", "%s: %.*s", address_format(&c->seen, address),
+		         (int)text.len, (const char *)text.data);
 	buf_free(&text);
 }
 

@@ -57,19 +57,18 @@ static void answer_hello(struct command *cmd)
 	put_hello_reply(cmd);
 }
 
-static void poll_hello(struct command *cmd)
+static bool poll_hello(struct command *cmd)
 {
 	struct req_hello r;
 	struct cursor fields = cmd->fields;
 	bool bad;
 
 	req_hello_get(&fields, &r);
-	if (!stamps_are_here(cmd->t, r.seen, &bad) && tracker_now(cmd->t) < cmd->deadline_ms) {
-		command_await_synced(cmd, cmd->deadline_ms, poll_hello);
-		return;
-	}
+	if (!stamps_are_here(cmd->t, r.seen, &bad) && tracker_now(cmd->t) < cmd->deadline_ms)
+		return false;
 	answer_hello(cmd);
 	command_finish(cmd, SHOAL_OK, NULL);
+	return true;
 }
 
 /* "0.0.0.0:5000" means: at the address that we see. */
@@ -95,16 +94,15 @@ enum shoal_err command_hello(struct command *cmd, struct error *e)
 	if (cmd->c->greeted)
 		return error_set(e, SHOAL_EPROTO, "a second hello");
 	if (r.version != PROTOCOL_VERSION)
-		return error_set(e, SHOAL_EPROTO, "protocol version %u is not spoken here, %u is", r.version, PROTOCOL_VERSION);
+		return error_set(e, SHOAL_EPROTO, "protocol version %u is not spoken here, %u is", r.version,
+		                 PROTOCOL_VERSION);
 	enum shoal_err rc = set_listen(cmd->c, r.listen, e);
 	if (rc != SHOAL_OK)
 		return rc;
 	cmd->c->greeted = true;
 	/* whoever comes from another tracker wants to see what he did there: it is on its way */
-	if (!stamps_are_here(cmd->t, r.seen, &bad) && !bad) {
-		command_await_synced(cmd, tracker_now(cmd->t) + SEEN_WAIT_MS, poll_hello);
-		return SHOAL_OK;
-	}
+	if (!stamps_are_here(cmd->t, r.seen, &bad) && !bad)
+		return command_await_synced(cmd, tracker_now(cmd->t) + SEEN_WAIT_MS, poll_hello, e);
 	if (bad)
 		return error_set(e, SHOAL_EPROTO, "'seen' holds no stamps");
 	answer_hello(cmd);
@@ -294,7 +292,7 @@ static void finish_wait(struct command *cmd, size_t have, size_t wanted, bool he
 	command_finish(cmd, SHOAL_ETIMEOUT, &e);
 }
 
-static void poll_synced(struct command *cmd)
+static bool poll_synced(struct command *cmd)
 {
 	struct stamp stamps[16];
 	struct req_wait_synced r;
@@ -309,9 +307,9 @@ static void poll_synced(struct command *cmd)
 	size_t have = sync_count_acked(cmd->t->sync, stamps, n), wanted = r.count == 0 ? peers : r.count;
 	bool here = stamps_are_here(cmd->t, r.stamps, &bad);
 	if ((have < wanted || !here) && tracker_now(cmd->t) < cmd->deadline_ms)
-		command_await_synced(cmd, cmd->deadline_ms, poll_synced);
-	else
-		finish_wait(cmd, have, wanted, here);
+		return false;
+	finish_wait(cmd, have, wanted, here);
+	return true;
 }
 
 enum shoal_err command_wait_synced(struct command *cmd, struct error *e)
@@ -326,6 +324,5 @@ enum shoal_err command_wait_synced(struct command *cmd, struct error *e)
 	if (r.count > sync_peer_count(cmd->t->sync))
 		return error_set(e, SHOAL_EUSAGE, "there are only %zu other trackers", sync_peer_count(cmd->t->sync));
 	timeout = r.timeout_ms < WAIT_SYNCED_MAX_MS ? r.timeout_ms : WAIT_SYNCED_MAX_MS;
-	command_await_synced(cmd, tracker_now(cmd->t) + timeout, poll_synced);
-	return SHOAL_OK;
+	return command_await_synced(cmd, tracker_now(cmd->t) + timeout, poll_synced, e);
 }

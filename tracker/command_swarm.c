@@ -140,9 +140,11 @@ static enum shoal_err put_peers(struct command *cmd, const struct id16 *gid, con
 		rc = no_memory(e);
 	size_t n = rc == SHOAL_OK ? choose(t, &p) : 0;
 	for (size_t i = 0; i < n; i++) {
-		struct row_peer row = { .uid = p.list[i].uid, .user = slice_str(user_shown(t->reg, &p.list[i].uid, user)),
+		struct row_peer row = { .uid = p.list[i].uid,
+			                .user = slice_str(user_shown(t->reg, &p.list[i].uid, user)),
 			                .address = slice_str(address_format(&p.list[i].addr, address)),
-			                .identity = p.list[i].device, .complete = p.list[i].complete };
+			                .identity = p.list[i].device,
+			                .complete = p.list[i].complete };
 		struct buf *b = command_row(cmd);
 		if (b == NULL)
 			break;
@@ -201,7 +203,8 @@ static void on_hashes(struct command *cmd, const struct env_event *ev)
 {
 	struct error e = { 0 };
 	struct content_op *op = ev->content;
-	struct rep_hashes rep = { .chunk = op->first / HASHES_PER_CHUNK, .hashes = slice_of(op->data.data, op->data.len) };
+	struct rep_hashes rep = { .chunk = op->first / HASHES_PER_CHUNK,
+		                  .hashes = slice_of(op->data.data, op->data.len) };
 	enum shoal_err rc = ev->result;
 
 	if (rc == SHOAL_OK && op->data.len != (size_t)op->count * 32)
@@ -209,7 +212,8 @@ static void on_hashes(struct command *cmd, const struct env_event *ev)
 	if (rc == SHOAL_OK)
 		rep_hashes_put(&cmd->reply, &rep);
 	else
-		rc = error_set(&e, rc == SHOAL_ENOTFOUND ? SHOAL_EBUSY : rc, "the piece hashes are not here yet, try again");
+		rc = error_set(&e, rc == SHOAL_ENOTFOUND ? SHOAL_EBUSY : rc,
+		               "the piece hashes are not here yet, try again");
 	content_op_free(op);
 	command_finish(cmd, rc, &e);
 }
@@ -226,7 +230,8 @@ enum shoal_err command_get_hashes(struct command *cmd, struct error *e)
 	uint64_t pieces = content_pieces(f->size), first = (uint64_t)r.chunk * HASHES_PER_CHUNK;
 	const struct content_row *row = registry_content(cmd->t->reg, &f->content);
 	if (first >= pieces)
-		return error_set(e, SHOAL_EUSAGE, "there is no chunk %u: the file has %llu pieces", r.chunk, (unsigned long long)pieces);
+		return error_set(e, SHOAL_EUSAGE, "there is no chunk %u: the file has %llu pieces", r.chunk,
+		                 (unsigned long long)pieces);
 	if (row == NULL || !row->held)
 		return error_set(e, SHOAL_EBUSY, "the piece hashes are not here yet, try again");
 	struct content_op *op = content_op_new(CONTENT_GET);
@@ -255,8 +260,15 @@ enum shoal_err command_announce(struct command *cmd, struct error *e)
 		return error_set(e, SHOAL_EUSAGE, "%u pieces of a file that has %llu", r.pieces,
 		                 (unsigned long long)content_pieces(f->size));
 	struct leecher l = {
-		.gid = r.gid, .fid = r.fid, .uid = cmd->uid, .device = c->device, .addr = c->listen, .home = t->config.self,
-		.epoch = c->epoch, .beat = ++c->announce_beat, .pieces = r.pieces,
+		.gid = r.gid,
+		.fid = r.fid,
+		.uid = cmd->uid,
+		.device = c->device,
+		.addr = c->listen,
+		.home = t->config.self,
+		.epoch = c->epoch,
+		.beat = ++c->announce_beat,
+		.pieces = r.pieces,
 		.until_ms = tracker_now(t) + SYNC_ANNOUNCE_LEASE_MS,
 	};
 	if (r.stopped != 0) {

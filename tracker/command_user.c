@@ -22,7 +22,8 @@ enum shoal_err user_lookup(struct tracker *t, struct slice shown, struct id16 *u
 		return rc;
 	u = user_find(t->reg, shown);
 	if (u == NULL)
-		return error_set(e, SHOAL_ENOTFOUND, "no user '%s'", text_escape(shown.data, shown.len, text, sizeof(text)));
+		return error_set(e, SHOAL_ENOTFOUND, "no user '%s'",
+		                 text_escape(shown.data, shown.len, text, sizeof(text)));
 	*uid = u->uid;
 	return SHOAL_OK;
 }
@@ -136,9 +137,11 @@ enum shoal_err command_create_user(struct command *cmd, struct error *e)
 		return rc;
 	uint64_t wait = limits_take(t->limits, LIMIT_CREATE_USER, cmd->c->seen.host, tracker_now(t));
 	if (wait != 0)
-		return error_set(e, SHOAL_EBUSY, "too many accounts were made from your address: try again in %u s", seconds(wait));
+		return error_set(e, SHOAL_EBUSY, "too many accounts were made from your address: try again in %u s",
+		                 seconds(wait));
 	if (user_lookup(t, r.user, &uid, NULL) == SHOAL_OK)
-		return error_set(e, SHOAL_EEXISTS, "user '%.*s' exists already", (int)r.user.len, (const char *)r.user.data);
+		return error_set(e, SHOAL_EEXISTS, "user '%.*s' exists already", (int)r.user.len,
+		                 (const char *)r.user.data);
 	return ask_pool(cmd, r.password, NULL, on_hashed, e);
 }
 
@@ -251,7 +254,8 @@ static enum shoal_err check_login_rate(struct command *cmd, const struct login *
 		return error_set(e, SHOAL_EBUSY, "too many logins from your address: try again in %u s", seconds(wait));
 	wait = limits_user_wait(t->limits, l->user, now);
 	if (wait != 0 && !device_is_known(t, l, &cmd->c->device))
-		return error_set(e, SHOAL_EBUSY, "too many wrong passwords for '%s': try again in %u s", l->user, seconds(wait));
+		return error_set(e, SHOAL_EBUSY, "too many wrong passwords for '%s': try again in %u s", l->user,
+		                 seconds(wait));
 	return SHOAL_OK;
 }
 
@@ -260,7 +264,8 @@ static void find_accounts(struct tracker *t, struct slice user, struct login *l)
 {
 	const struct user_row *rows[1 + ALIASES_TRIED], *u;
 
-	if (name_check_lookup(NAME_USER, user.data, user.len, NULL) != SHOAL_OK || !slice_to_str(user, l->user, sizeof(l->user)))
+	if (name_check_lookup(NAME_USER, user.data, user.len, NULL) != SHOAL_OK ||
+	    !slice_to_str(user, l->user, sizeof(l->user)))
 		return;
 	size_t n = user_claims(t->reg, user, rows, 1 + ALIASES_TRIED);
 	for (size_t i = 0; i < n; i++)

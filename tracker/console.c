@@ -56,8 +56,9 @@ static void put_files(struct tracker *t, const struct shown_group *g, struct buf
 	if (file_list(t->reg, &g->group->gid, &online, true, &files, &n) != SHOAL_OK)
 		return;
 	for (size_t i = 0; i < n; i++)
-		buf_printf(out, "[%s] %s  %s, %u seeders online%s\n", escaped(g->name, group), escaped(files[i].name, file),
-		           units_bytes(files[i].file->size, size), files[i].seeders, files[i].syncing ? ", syncing" : "");
+		buf_printf(out, "[%s] %s  %s, %u seeders online%s\n", escaped(g->name, group),
+		           escaped(files[i].name, file), units_bytes(files[i].file->size, size), files[i].seeders,
+		           files[i].syncing ? ", syncing" : "");
 	free(files);
 }
 
@@ -86,9 +87,11 @@ static void console_sync(struct tracker *t, struct buf *out)
 	n = sync_status(t->sync, status, n);
 	for (size_t i = 0; i < n; i++)
 		buf_printf(out, "tracker %u at %s: %s, %llu operations behind%s%s\n", status[i].id,
-		           address_format(&status[i].addr, address), status[i].state, (unsigned long long)status[i].behind,
-		           status[i].reason[0] != '\0' ? ": " : "", status[i].reason);
-	buf_printf(out, "%zu other trackers%s\n", n, sync_joining(t->sync) ? "; joining: changes are refused for now" : "");
+		           address_format(&status[i].addr, address), status[i].state,
+		           (unsigned long long)status[i].behind, status[i].reason[0] != '\0' ? ": " : "",
+		           status[i].reason);
+	buf_printf(out, "%zu other trackers%s\n", n,
+	           sync_joining(t->sync) ? "; joining: changes are refused for now" : "");
 	free(status);
 }
 

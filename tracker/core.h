@@ -38,17 +38,18 @@ enum {
 	FIRST_FRAME_MS = 5 * 1000,
 	BEGUN_FRAME_MS = 10 * 1000,
 	TICK_MS = 1000,
-	PUMP_MS = 20,                       /* while somebody's replies wait for his socket */
-	OWED_PAUSE = 512 * 1024,            /* owed bytes beyond which no further command is taken */
-	OWED_MAX = 8 * 1024 * 1024,         /* of events to one who does not read: the connection is closed */
-	HELD_MAX = 1024 * 1024,             /* bytes that wait to be looked at */
-	IN_FLIGHT_MAX = 32,                 /* commands of one client that wait for the pool or the store */
-	PAGE_BYTES = 200 * 1024,            /* a page of a list ends after that; with its last row it is under 256 KiB */
+	PUMP_MS = 20,               /* while somebody's replies wait for his socket */
+	OWED_PAUSE = 512 * 1024,    /* owed bytes beyond which no further command is taken */
+	OWED_MAX = 8 * 1024 * 1024, /* of events to one who does not read: the connection is closed */
+	HELD_MAX = 1024 * 1024,     /* bytes that wait to be looked at */
+	WAITS_MAX = 8,                      /* wait_synced of one client at once */
+	IN_FLIGHT_MAX = 32,         /* commands of one client that wait for the pool or the store */
+	PAGE_BYTES = 200 * 1024,    /* a page of a list ends after that; with its last row it is under 256 KiB */
 	TOKEN_LIFE_MS = 24 * 3600 * 1000,
 	TOKEN_RENEW_MS = 12 * 3600 * 1000,
 	PEERS_MAX = 50,
-	UPLOAD_FORGET_MS = 3600 * 1000,     /* an unfinished upload that nobody goes on with */
-	UPLOADS_PER_USER = 16,              /* unfinished at once */
+	UPLOAD_FORGET_MS = 3600 * 1000, /* an unfinished upload that nobody goes on with */
+	UPLOADS_PER_USER = 16,          /* unfinished at once */
 };
 
 /* A whole frame that is to go out. */
@@ -70,6 +71,7 @@ struct client {
 	struct out_frames out;         /* waits for the socket */
 	size_t owed;                   /* bytes in `out` and in replies that wait for the store */
 	unsigned in_flight;            /* commands begun and not yet answered */
+	unsigned waits;                /* of them in tracker.synced */
 	uint64_t born_ms, heard_ms;    /* heard: last whole frame */
 	uint64_t begun_ms;             /* a frame has begun and is not whole; 0: none */
 	bool greeted, doomed;
@@ -102,6 +104,9 @@ struct waiting {
 	UT_hash_handle hh;
 };
 
+struct command;
+TAILQ_HEAD(commands, command);
+
 struct tracker {
 	struct tracker_config config;
 	struct address addr;             /* our own line of the tracker file */
@@ -117,11 +122,12 @@ struct tracker {
 	struct upload_node *uploads;     /* by content id */
 	struct waiting *waiting;         /* by cookie */
 	uint64_t next_cookie;
-	TAILQ_HEAD(, command) synced;    /* WAIT_SYNCED and HELLO that wait for other trackers' records */
+	struct commands synced;          /* WAIT_SYNCED and HELLO that wait for other trackers' records */
 	conn_id acting;                  /* whose command is being applied; 0: nobody's here */
 	bool pumping;                    /* somebody's frames or bytes wait */
 	bool pump_now;                   /* somebody whose bytes wait has got a reply */
 	uint64_t pump_ms;                /* when to look at them the next time */
+	uint64_t synced_ms;              /* the first deadline in it; ENV_NEVER: none */
 	bool starved;                    /* a wait of `synced` may be over */
 	uint64_t swept_ms;
 };
@@ -134,8 +140,9 @@ struct page {
 };
 TAILQ_HEAD(pages, page);
 
-struct command;
 typedef void command_fn(struct command *cmd);
+/* In tracker.synced: true: it went on, and is finished; false: it still waits. */
+typedef bool command_poll_fn(struct command *cmd);
 /* What an awaited computation gave: goes on with the command, and ends it with command_finish() or awaits again. */
 typedef void command_resume_fn(struct command *cmd, const struct env_event *ev);
 
@@ -160,7 +167,7 @@ struct command {
 	struct error error;
 	command_fn *durable;        /* if all went well and is durable, before the reply leaves; may be NULL */
 	command_resume_fn *resume;
-	command_fn *poll;           /* in t->synced: look whether it may go on */
+	command_poll_fn *poll;      /* in t->synced */
 	uint64_t deadline_ms;       /* in t->synced */
 	TAILQ_ENTRY(command) synced_link;
 	void *state;                /* the command's own, freed with it by state_free */
@@ -199,10 +206,10 @@ enum shoal_err command_await_work(struct command *cmd, const struct env_work *wo
                                   struct error *e);
 enum shoal_err command_await_content(struct command *cmd, struct content_op *op, command_resume_fn *resume,
                                      struct error *e);
-void command_await_synced(struct command *cmd, uint64_t deadline_ms, command_fn *poll);
+/* SHOAL_EBUSY: this client waits too often already; the command is then still the caller's. */
+enum shoal_err command_await_synced(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll, struct error *e);
 bool command_on_event(struct tracker *t, const struct env_event *ev); /* WORKED, CONTENT */
 void commands_poll(struct tracker *t);                                 /* t->synced */
-uint64_t commands_deadline(const struct tracker *t);
 void commands_free(struct tracker *t);
 /* Where the next row of the list goes: put it there, then command_row_done(). NULL: no memory. */
 struct buf *command_row(struct command *cmd);

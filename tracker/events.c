@@ -1,7 +1,7 @@
 /* tracker/events.c - what the changed rows mean to those who are online here.
  *
- * Own commands and what comes from other trackers go the same way: the commit queue tells which rows changed, before and
- * after, and from that follows who is to know. A closed row that is dropped at once (after is NULL) means the same as
+ * Own commands and what comes from other trackers go the same way: the commit queue tells which rows changed, before
+ * and after, and from that follows who is to know. A closed row that is dropped at once (after is NULL) means the same as
  * one that is closed. Nothing is told before it is durable. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,8 +203,9 @@ static void on_request_closed(struct tracker *t, const struct mem_row *was, cons
 	char group[NAME_SHOWN_MAX], text[NOTICE_TEXT_MAX];
 	if (is == NULL || is->close.reason != CLOSE_REJECTED)
 		return;
-	snprintf(text, sizeof(text), "the request to join '%s' was refused%s%.*s", group_shown(t->reg, &was->key.gid, group),
-	         is->close.text.len != 0 ? ": " : "", (int)is->close.text.len, (const char *)is->close.text.data);
+	snprintf(text, sizeof(text), "the request to join '%s' was refused%s%.*s",
+	         group_shown(t->reg, &was->key.gid, group), is->close.text.len != 0 ? ": " : "",
+	         (int)is->close.text.len, (const char *)is->close.text.data);
 	event_note(t, &was->key.uid, "rejected", text);
 }
 
@@ -390,5 +391,7 @@ static void on_row(void *arg, const struct row *before, const struct row *after)
 void events_on_applied(struct tracker *t, const struct undo *what)
 {
 	struct change_ctx ctx = { .t = t };
+	if (t->clients == NULL) /* nobody to tell: a fresh tracker merges millions of rows */
+		return;
 	undo_each(what, on_row, &ctx);
 }

@@ -105,8 +105,10 @@ enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, u
 	log_line(log, LOG_ERROR, "store", "%s", e->message);
 	rc = store_sqlite_set_aside(path, &name, e);
 	if (rc == SHOAL_OK) {
-		log_line(log, LOG_ERROR, "store", "the damaged database is kept as '%s'; this tracker starts empty and fetches "
-		         "everything from the others", name);
+		log_line(log, LOG_ERROR, "store",
+		         "the damaged database is kept as '%s'; this tracker starts empty and fetches "
+		         "everything from the others",
+		         name);
 		out->set_aside = true;
 		rc = open_and_load(path, tracker, log_id, &ctx, e);
 	}

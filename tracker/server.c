@@ -237,14 +237,16 @@ static enum shoal_err open_keys(struct server *s, struct error *e)
 	if (rc != SHOAL_OK)
 		return rc;
 	if (made)
-		log_line(s->log, LOG_INFO, "tracker", "made the cluster key '%s': copy it to the hosts of the other trackers",
+		log_line(s->log, LOG_INFO, "tracker",
+		         "made the cluster key '%s': copy it to the hosts of the other trackers",
 		         s->options->cluster_key);
 	s->ticket_key = key_from_seed(s->keys.ticket_seed);
 	s->identity = tls_identity_new(s->keys.identity_seed, e);
 	if (s->ticket_key == NULL || s->identity == NULL)
 		return error_set(e, SHOAL_EINTERNAL, "cannot make the keys of the cluster");
 	if (s->info.pinned && !id32_eq(&s->info.cluster, &s->identity->id))
-		return error_set(e, SHOAL_EUSAGE, "%s: its 'cluster' line names another identity than the key '%s' gives",
+		return error_set(e, SHOAL_EUSAGE,
+		                 "%s: its 'cluster' line names another identity than the key '%s' gives",
 		                 s->options->info_path, s->options->cluster_key);
 	return SHOAL_OK;
 }
@@ -269,22 +271,41 @@ static enum shoal_err open_tracker(struct server *s, struct error *e)
 {
 	const struct options *o = s->options;
 	struct tracker_config config = {
-		.env = net_env_env(s->env), .registry = s->loaded.registry, .self = o->id, .trackers = s->info.trackers,
-		.n_trackers = s->info.n, .cluster = s->identity->id, .ticket_key = s->ticket_key, .version = SHOAL_VERSION,
-		.joining = s->loaded.set_aside, .plaintext = o->plaintext, .scrypt_ln = o->scrypt_ln,
-		.ticket_life_s = o->ticket_life_s, .sessions = o->sessions, .login_rate = o->login_rate,
-		.create_rate = o->create_rate, .established = on_established, .owner = s,
+		.env = net_env_env(s->env),
+		.registry = s->loaded.registry,
+		.self = o->id,
+		.trackers = s->info.trackers,
+		.n_trackers = s->info.n,
+		.cluster = s->identity->id,
+		.ticket_key = s->ticket_key,
+		.version = SHOAL_VERSION,
+		.joining = s->loaded.set_aside,
+		.plaintext = o->plaintext,
+		.scrypt_ln = o->scrypt_ln,
+		.ticket_life_s = o->ticket_life_s,
+		.sessions = o->sessions,
+		.login_rate = o->login_rate,
+		.create_rate = o->create_rate,
+		.established = on_established,
+		.owner = s,
 	};
 	memcpy(config.token_key, s->keys.token_key, sizeof(config.token_key));
 	s->tracker = tracker_new(&config);
 	if (s->tracker == NULL)
 		return error_set(e, SHOAL_EBUSY, "out of memory");
 	for (size_t i = 0; i < s->loaded.floor.n; i++)
-		if (tracker_load_floor(s->tracker, s->loaded.floor.entries[i].log, s->loaded.floor.entries[i].seq) != SHOAL_OK)
+		if (tracker_load_floor(s->tracker, s->loaded.floor.entries[i].log, s->loaded.floor.entries[i].seq) !=
+		    SHOAL_OK)
 			return error_set(e, SHOAL_EBUSY, "out of memory");
 	struct store_thread_config store = {
-		.ops = &store_sqlite_ops, .store = s->loaded.store, .idle = store_sqlite_idle, .committed = on_committed,
-		.content = on_content, .lost = on_lost, .owner = s, .log = s->log,
+		.ops = &store_sqlite_ops,
+		.store = s->loaded.store,
+		.idle = store_sqlite_idle,
+		.committed = on_committed,
+		.content = on_content,
+		.lost = on_lost,
+		.owner = s,
+		.log = s->log,
 	};
 	s->store = store_thread_new(&store);
 	s->loaded.store = NULL; /* the thread closes it */
@@ -339,8 +360,8 @@ static int open_all(struct server *s)
 	hex_encode(s->identity->id.b, sizeof(s->identity->id.b), hex);
 	printf("tracker %u listens on %s, identity sha256:%s\n", s->options->id, address_format(&bound, text), hex);
 	fflush(stdout);
-	log_line(s->log, LOG_DEBUG, "tracker", "tracker %u, version %s, listens on %s, identity sha256:%s", s->options->id,
-	         SHOAL_VERSION, text, hex);
+	log_line(s->log, LOG_DEBUG, "tracker", "tracker %u, version %s, listens on %s, identity sha256:%s",
+	         s->options->id, SHOAL_VERSION, text, hex);
 	return 0;
 }
 

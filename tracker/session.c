@@ -133,7 +133,12 @@ static void put_online(struct tracker *t, struct client *c)
 	const struct online *known = presence_by_dot(t->presence, c->dot);
 	struct client *old = known != NULL ? client_find(t, known->conn) : NULL;
 	struct online o = {
-		.uid = c->uid, .dot = c->dot, .device = c->device, .addr = c->listen, .home = t->config.self, .conn = c->conn,
+		.uid = c->uid,
+		.dot = c->dot,
+		.device = c->device,
+		.addr = c->listen,
+		.home = t->config.self,
+		.conn = c->conn,
 		.until_ms = tracker_now(t) + LEASE_MS,
 	};
 

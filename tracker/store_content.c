@@ -110,7 +110,8 @@ static enum shoal_err put_chunks(struct store *s, const struct content_op *op, s
 		enum shoal_err rc = read_chunk(s, &op->id, number, ch, e);
 		if (rc != SHOAL_OK)
 			return rc;
-		memcpy(ch->hashes + (size_t)at * HASH_SIZE, op->data.data + (size_t)done * HASH_SIZE, (size_t)count * HASH_SIZE);
+		memcpy(ch->hashes + (size_t)at * HASH_SIZE, op->data.data + (size_t)done * HASH_SIZE,
+		       (size_t)count * HASH_SIZE);
 		for (uint32_t i = at; i < at + count; i++)
 			ch->filled[i / 8] |= (uint8_t)(1u << (i % 8));
 		if (!write_chunk(s, &op->id, number, ch))
@@ -146,7 +147,8 @@ static enum shoal_err put(struct store *s, struct content_op *op, struct chunk *
 	uint64_t n = op->data.len / HASH_SIZE, pieces = content_pieces(op->size);
 	enum shoal_err rc;
 
-	if (op->size > CONTENT_SIZE_MAX || op->data.len % HASH_SIZE != 0 || op->first > pieces || n > pieces - op->first)
+	if (op->size > CONTENT_SIZE_MAX || op->data.len % HASH_SIZE != 0 || op->first > pieces ||
+	    n > pieces - op->first)
 		return error_set(e, SHOAL_EUSAGE, "piece hashes %u to %llu of a file of %llu pieces", op->first,
 		                 (unsigned long long)(op->first + n), (unsigned long long)pieces);
 	rc = read_content(s, &op->id, &c, e);
@@ -240,7 +242,8 @@ static enum shoal_err check(struct store *s, struct content_op *op, struct chunk
 		return SHOAL_OK;
 	if (!id32_eq(&id, &op->id)) { /* what is complete gave the id before: it is the question that is wrong */
 		rc = c.complete ? SHOAL_OK : drop(s, &op->id, e);
-		return rc != SHOAL_OK ? rc : error_set(e, SHOAL_EINTEGRITY, "the piece hashes do not give the content id");
+		return rc != SHOAL_OK ? rc
+		                      : error_set(e, SHOAL_EINTEGRITY, "the piece hashes do not give the content id");
 	}
 	c = (struct content){ .size = op->size, .have = op->have, .complete = true };
 	if (!db_run(s, DB_BEGIN) || !write_content(s, &op->id, &c) || !db_run(s, DB_COMMIT))
@@ -251,7 +254,8 @@ static enum shoal_err check(struct store *s, struct content_op *op, struct chunk
 
 enum shoal_err store_sqlite_forget_unfinished(struct store *s, struct error *e)
 {
-	if (!db_run(s, DB_BEGIN) || !db_run(s, DB_CHUNK_FORGET) || !db_run(s, DB_CONTENT_FORGET) || !db_run(s, DB_COMMIT))
+	if (!db_run(s, DB_BEGIN) || !db_run(s, DB_CHUNK_FORGET) || !db_run(s, DB_CONTENT_FORGET) ||
+	    !db_run(s, DB_COMMIT))
 		return db_write_failed(s, e);
 	s->dirty = true;
 	return SHOAL_OK;

@@ -69,7 +69,8 @@ bool db_run(struct store *s, enum db_statement which);            /* one without
 bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v);
 
 /* store_log.c, store_content.c: functions of the ops. */
-enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx, struct error *e);
+enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
+                           struct error *e);
 enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e);
 enum shoal_err db_backup(struct store *s, const char *path, struct error *e);
 enum shoal_err db_content(struct store *s, struct content_op *op, struct error *e);

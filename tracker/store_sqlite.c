@@ -71,7 +71,8 @@ sqlite3_stmt *db_begin(struct store *s, enum db_statement which)
 bool db_bind_blob(sqlite3_stmt *st, int at, struct slice v)
 {
 	/* borrowed until the reset; an empty blob must not become NULL */
-	return sqlite3_bind_blob64(st, at, v.len != 0 ? v.data : (const uint8_t *)"", v.len, SQLITE_STATIC) == SQLITE_OK;
+	return sqlite3_bind_blob64(st, at, v.len != 0 ? v.data : (const uint8_t *)"", v.len, SQLITE_STATIC) ==
+	       SQLITE_OK;
 }
 
 bool db_bind_int(sqlite3_stmt *st, int at, uint64_t v)
@@ -132,9 +133,10 @@ static bool read_format(struct store *s, uint64_t *format)
 static enum shoal_err set_up(struct store *s, struct error *e)
 {
 	/* In this order: with EXCLUSIVE before WAL the index of the WAL lives in the heap, and nobody else gets in. */
-	static const char pragmas[] =
-		"PRAGMA page_size=4096; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-		"PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; PRAGMA foreign_keys=OFF";
+	static const char pragmas[] = "PRAGMA page_size=4096; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
+	                              "PRAGMA synchronous=FULL;"
+				      "PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA "
+	                              "cache_size=-65536; PRAGMA foreign_keys=OFF";
 	uint64_t format;
 
 	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK ||
@@ -149,7 +151,8 @@ static enum shoal_err set_up(struct store *s, struct error *e)
 	if (format == 0 && sqlite3_exec(s->db, new_meta, NULL, NULL, NULL) != SQLITE_OK)
 		return db_error(s, e, "set up");
 	for (unsigned i = 0; i < DB_STATEMENTS; i++)
-		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) !=
+		    SQLITE_OK)
 			return db_error(s, e, "prepare");
 	return SHOAL_OK;
 }
@@ -168,7 +171,8 @@ static void db_close(struct store *s)
 static enum shoal_err db_open(struct store *s, struct error *e)
 {
 	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	enum shoal_err rc = sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_error(s, e, "open");
+	enum shoal_err rc =
+		sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_error(s, e, "open");
 	if (rc != SHOAL_OK)
 		db_close(s);
 	return rc;
@@ -293,7 +297,8 @@ static enum shoal_err load_content(struct store *s, const struct store_sink *sin
 		struct slice id = db_column_blob(st, 0);
 		struct id32 content;
 		if (id.len != sizeof(content.b)) {
-			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a content id of %zu bytes", s->path, id.len);
+			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a content id of %zu bytes", s->path,
+			               id.len);
 			break;
 		}
 		memcpy(content.b, id.data, sizeof(content.b));

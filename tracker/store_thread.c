@@ -37,7 +37,8 @@ static void log_commit(struct store_thread *st, enum shoal_err rc, const struct 
 {
 	bool failing = rc != SHOAL_OK;
 	if (failing && !st->failing)
-		log_line(st->config.log, LOG_ERROR, "store", "%s; changes are refused until it works again", e->message);
+		log_line(st->config.log, LOG_ERROR, "store", "%s; changes are refused until it works again",
+		         e->message);
 	else if (!failing && st->failing)
 		log_line(st->config.log, LOG_INFO, "store", "writing works again");
 	st->failing = failing;

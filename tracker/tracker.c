@@ -91,7 +91,9 @@ static void set_defaults(struct tracker_config *c)
 
 struct tracker *tracker_new(const struct tracker_config *config)
 {
-	static const struct commit_hooks hooks = { .applied = on_applied, .durable = on_durable_or_acked, .undone = on_undone };
+	static const struct commit_hooks hooks = { .applied = on_applied,
+		                                   .durable = on_durable_or_acked,
+		                                   .undone = on_undone };
 	struct tracker *t = try_alloc(sizeof(*t));
 
 	if (t == NULL)
@@ -104,6 +106,7 @@ struct tracker *tracker_new(const struct tracker_config *config)
 	t->reg = config->registry;
 	TAILQ_INIT(&t->doomed);
 	TAILQ_INIT(&t->synced);
+	t->synced_ms = ENV_NEVER;
 	t->next_cookie = UINT64_C(1) << 63; /* sync's content ops count from 1 */
 	t->presence = presence_new();
 	struct limits_config limits = { .per_minute = { [LIMIT_LOGIN] = config->login_rate,
@@ -228,7 +231,7 @@ uint64_t tracker_step(struct tracker *t, const struct env_event *ev)
 	dispatch(t, ev);
 	uint64_t now = tracker_now(t);
 	sweep(t, now);
-	if (t->starved || commands_deadline(t) <= now)
+	if (t->starved || t->synced_ms <= now)
 		commands_poll(t);
 	if (t->pump_now || (t->pumping && now >= t->pump_ms))
 		clients_pump(t);
@@ -241,7 +244,7 @@ uint64_t tracker_step(struct tracker *t, const struct env_event *ev)
 		next = earlier(next, t->swept_ms + TICK_MS);
 	if (t->pumping)
 		next = earlier(next, t->pump_ms);
-	return earlier(next, commands_deadline(t));
+	return earlier(next, t->synced_ms);
 }
 
 static void end_ours(void *arg, const struct online *o)

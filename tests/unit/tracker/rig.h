@@ -277,9 +277,17 @@ RIG struct rig *rig_new(void)
 	const uint8_t seed[SEED_SIZE] = { 7 };
 	r->now = 1000;
 	r->wall = UINT64_C(1700000000000);
-	r->env = (struct env){ .ctx = r, .mono_ms = rig_mono, .wall_ms = rig_wall, .random = rig_random, .dial = rig_env_dial,
-		               .send = rig_env_send, .queued = rig_env_queued, .close = rig_env_close,
-		               .commit = rig_env_commit, .content = rig_env_content, .work = rig_env_work };
+	r->env = (struct env){ .ctx = r,
+		               .mono_ms = rig_mono,
+		               .wall_ms = rig_wall,
+		               .random = rig_random,
+		               .dial = rig_env_dial,
+		               .send = rig_env_send,
+		               .queued = rig_env_queued,
+		               .close = rig_env_close,
+		               .commit = rig_env_commit,
+		               .content = rig_env_content,
+		               .work = rig_env_work };
 	r->disk = mem_disk_new();
 	r->ticket_key = key_from_seed(seed);
 	r->line = (struct tracker_line){ .addr = { .host = "127.0.0.1", .port = 4000 }, .id = 1 };
@@ -309,7 +317,9 @@ RIG void rig_free(struct rig *r)
 RIG struct rig_conn *rig_connect(struct rig *r, uint8_t device)
 {
 	struct rig_conn *c = &r->conns[r->n_conns++];
-	struct env_event ev = { .type = ENV_ACCEPTED, .alpn = ALPN_CLIENT, .addr = { .host = "127.0.0.9", .port = 999 } };
+	struct env_event ev = { .type = ENV_ACCEPTED,
+		                .alpn = ALPN_CLIENT,
+		                .addr = { .host = "127.0.0.9", .port = 999 } };
 	CHECK(r->n_conns <= RIG_CONNS);
 	c->id = 1000 + r->n_conns;
 	c->device.b[0] = device;
@@ -369,7 +379,8 @@ RIG bool rig_take(struct rig_conn *c, uint32_t serial, struct rig_reply *out)
 	return found;
 }
 
-RIG void rig_put_cmd(struct buf *b, uint32_t serial, unsigned verb, const struct id16 *request, const struct buf *fields)
+RIG
+void rig_put_cmd(struct buf *b, uint32_t serial, unsigned verb, const struct id16 *request, const struct buf *fields)
 {
 	struct cmd_head head = { .serial = serial, .request = *request, .verb = (uint16_t)verb };
 	size_t start = frame_begin(b, TAG_CMD);
@@ -433,7 +444,8 @@ RIG struct rig_reply rig_call(struct rig *r, struct rig_conn *c, unsigned verb, 
 
 RIG struct rep_hello rig_hello(struct rig *r, struct rig_conn *c, struct slice token)
 {
-	REPLY(rep_hello, h, CALL(r, c, HELLO, req_hello, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:5000"), .token = token));
+	REPLY(rep_hello, h,
+	      CALL(r, c, HELLO, req_hello, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:5000"), .token = token));
 	return h;
 }
 

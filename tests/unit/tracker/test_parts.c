@@ -98,7 +98,8 @@ static void options_have_defaults(void)
 	CHECK_INT(o.login_rate, ==, 20);
 	CHECK_INT(o.console, ==, LOG_INFO);
 	options_free(&o);
-	CHECK_INT(parse("--data /d info.txt --scrypt-ln 10 7 --plaintext -q --login-rate 0 --ticket-life 60", &o, &e), ==, SHOAL_OK);
+	CHECK_INT(parse("--data /d info.txt --scrypt-ln 10 7 --plaintext -q --login-rate 0 --ticket-life 60", &o, &e),
+	          ==, SHOAL_OK);
 	CHECK_STR(o.data, "/d");
 	CHECK_STR(o.cluster_key, "/state/shoal/cluster.key"); /* whatever --data is */
 	CHECK_STR(o.log_file, "/d/tracker.log");
@@ -108,11 +109,19 @@ static void options_have_defaults(void)
 
 static void wrong_options_are_named(void)
 {
-	static const struct { const char *words, *part; } cases[] = {
-		{ "", "missing" }, { "info.txt", "missing" }, { "info.txt 0", "from 1 to 65535" }, { "info.txt x", "'x'" },
-		{ "info.txt 1 2", "too many" }, { "--wrong info.txt 1", "'--wrong'" }, { "info.txt 1 --data", "'--data' needs a value" },
-		{ "--scrypt-ln 9 info.txt 1", "--scrypt-ln" }, { "--scrypt-ln 1x info.txt 1", "'1x'" },
-		{ "--ticket-life 99999999999 info.txt 1", "--ticket-life" }, { "--data= info.txt 1", "--data" },
+	static const struct { const char *words, *part;
+	} cases[] = {
+		{ "", "missing" },
+		{ "info.txt", "missing" },
+		{ "info.txt 0", "from 1 to 65535" },
+		{ "info.txt x", "'x'" },
+		{ "info.txt 1 2", "too many" },
+		{ "--wrong info.txt 1", "'--wrong'" },
+		{ "info.txt 1 --data", "'--data' needs a value" },
+		{ "--scrypt-ln 9 info.txt 1", "--scrypt-ln" },
+		{ "--scrypt-ln 1x info.txt 1", "'1x'" },
+		{ "--ticket-life 99999999999 info.txt 1", "--ticket-life" },
+		{ "--data= info.txt 1", "--data" },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct options o;
@@ -220,7 +229,8 @@ static void the_newest_word_stands(void)
 static void the_endpoint_is_the_newest_of_the_device(void)
 {
 	struct presence_map *p = presence_new();
-	struct online old = session(1, 1, 1, 10, 0), fresh_one = session(1, 1, 2, 20, 0), other = session(1, 2, 3, 30, 0);
+	struct online old = session(1, 1, 1, 10, 0), fresh_one = session(1, 1, 2, 20, 0),
+		      other = session(1, 2, 3, 30, 0);
 	bool fresh;
 	presence_put(p, &fresh_one, &fresh);
 	presence_put(p, &old, &fresh);
@@ -263,8 +273,10 @@ static void it_agrees_with_a_naive_table(void)
 	bool fresh;
 	for (int step = 0; step < 5000; step++) {
 		uint8_t i = (uint8_t)check_random(6);
-		struct online o = session((uint8_t)(1 + i / 2), i, i + 1u, check_random(50) + (uint64_t)step / 100, check_random(4));
-		bool newer = !model[i].known || o.epoch > model[i].epoch || (o.epoch == model[i].epoch && o.beat > model[i].beat);
+		struct online o = session((uint8_t)(1 + i / 2), i, i + 1u, check_random(50) + (uint64_t)step / 100,
+		                          check_random(4));
+		bool newer = !model[i].known || o.epoch > model[i].epoch ||
+		             (o.epoch == model[i].epoch && o.beat > model[i].beat);
 		o.until_ms = now + check_random(30000);
 		if (check_random(3) != 0) {
 			CHECK_INT(presence_put(p, &o, &fresh) == SHOAL_OK, ==, newer);
@@ -275,7 +287,8 @@ static void it_agrees_with_a_naive_table(void)
 				model[i].until = o.until_ms;
 			}
 		} else {
-			bool ends = model[i].online && (o.epoch > model[i].epoch || (o.epoch == model[i].epoch && o.beat >= model[i].beat));
+			bool ends = model[i].online && (o.epoch > model[i].epoch ||
+			                                (o.epoch == model[i].epoch && o.beat >= model[i].beat));
 			CHECK_INT(presence_end(p, o.dot, o.epoch, o.beat, now), ==, ends);
 			if (ends) {
 				model[i].online = false;

@@ -44,7 +44,8 @@ static void reserve_ports(struct cluster *c)
 		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 		socklen_t len = sizeof(a);
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		CHECK(bind(fds[i], (struct sockaddr *)&a, len) == 0 && getsockname(fds[i], (struct sockaddr *)&a, &len) == 0);
+		CHECK(bind(fds[i], (struct sockaddr *)&a, len) == 0 &&
+		      getsockname(fds[i], (struct sockaddr *)&a, &len) == 0);
 		c->ports[i] = ntohs(a.sin_port);
 	}
 	for (int i = 0; i < TRACKERS; i++)
@@ -303,7 +304,8 @@ static enum shoal_err client_call(struct test_client *k, unsigned verb, struct b
 
 static void hello(struct test_client *k)
 {
-	CHECK_INT(CALL(k, HELLO, req_hello, NULL, NULL, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:5000")), ==, SHOAL_OK);
+	CHECK_INT(CALL(k, HELLO, req_hello, NULL, NULL, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:5000")), ==,
+	          SHOAL_OK);
 }
 
 /* Logs in; the account is made if it is not there. A tracker that is still joining says busy for a while. */
@@ -316,7 +318,8 @@ static void login(struct test_client *k, const char *user)
 		rc = CALL(k, CREATE_USER, req_user_password, NULL, NULL, .user = S(user), .password = S("secret"));
 	while (rc == SHOAL_EBUSY && clock_mono_ms() < end);
 	CHECK(rc == SHOAL_OK || rc == SHOAL_EEXISTS);
-	CHECK_INT(CALL(k, LOGIN, req_user_password, NULL, NULL, .user = S(user), .password = S("secret")), ==, SHOAL_OK);
+	CHECK_INT(CALL(k, LOGIN, req_user_password, NULL, NULL, .user = S(user), .password = S("secret")), ==,
+	          SHOAL_OK);
 }
 
 static unsigned count_groups(struct test_client *k)
@@ -352,7 +355,8 @@ static void what_one_tracker_knows_the_other_knows(void)
 	CHECK_INT(count_groups(&bob), ==, 1);
 	CHECK_INT(CALL(&bob, JOIN_GROUP, req_group, NULL, &stamp, .group = S("team")), ==, SHOAL_OK);
 	wait_synced(&bob, &stamp);
-	CHECK_INT(CALL(&ann, ACCEPT_REQUEST, req_group_user, NULL, &stamp, .group = S("team"), .user = S("bob")), ==, SHOAL_OK);
+	CHECK_INT(CALL(&ann, ACCEPT_REQUEST, req_group_user, NULL, &stamp, .group = S("team"), .user = S("bob")), ==,
+	          SHOAL_OK);
 	wait_synced(&ann, &stamp);
 	struct cursor rows;
 	CHECK_INT(CALL(&bob, LIST_MEMBERS, req_group, &rows, NULL, .group = S("team")), ==, SHOAL_OK);

@@ -122,7 +122,8 @@ static void check_set_aside(const char *path)
 	CHECK(!l.set_aside);
 	loaded_free(&l);
 
-	char *folder = fs_dirname(path), *pattern = str_printf("ls %s | grep -c 'tracker.db.damaged-[0-9]*-[0-9]*$'", folder);
+	char *folder = fs_dirname(path),
+	     *pattern = str_printf("ls %s | grep -c 'tracker.db.damaged-[0-9]*-[0-9]*$'", folder);
 	FILE *ls = popen(pattern, "r");
 	int kept = 0;
 	CHECK(ls != NULL && fscanf(ls, "%d", &kept) == 1);
@@ -328,7 +329,9 @@ static void kill_9_loses_nothing_acknowledged(void)
 
 	for (int round = 0; round < 5; round++) {
 		struct buf there = { 0 };
-		struct store_sink sink = { .ctx = &there, .row = mark_row, .vector = skip_dot, .floor = skip_dot, .hlc = skip_hlc };
+		struct store_sink sink = {
+			.ctx = &there, .row = mark_row, .vector = skip_dot, .floor = skip_dot, .hlc = skip_hlc
+		};
 		uint64_t acknowledged = kill_under_load(path, next);
 		struct conf c = open_at(path);
 		CHECK_INT(c.ops->load(c.store, &sink, &c.e), ==, SHOAL_OK);

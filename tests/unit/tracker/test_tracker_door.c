@@ -225,7 +225,8 @@ static void memory_may_run_out_anywhere(void)
 		mem_fail_after(0);
 		if (!c->closed) {
 			CHECK(rig_take(c, 77, &reply));
-			CHECK(reply.head.code == SHOAL_OK || reply.head.code == SHOAL_EBUSY || reply.head.code == SHOAL_EIO);
+			CHECK(reply.head.code == SHOAL_OK || reply.head.code == SHOAL_EBUSY ||
+			      reply.head.code == SHOAL_EIO);
 		}
 		rig_pass(r, 3000);
 		struct rig_reply again = CALL_AS(r, other, &id, CREATE_GROUP, req_group, .group = S("other"));

@@ -42,7 +42,9 @@ struct fake_file {
 
 static struct fake_file make_file(uint8_t seed, uint32_t pieces)
 {
-	struct fake_file f = { .seed = seed, .pieces = pieces, .size = pieces == 0 ? 0 : (uint64_t)pieces * PIECE_SIZE - 17 };
+	struct fake_file f = { .seed = seed,
+		               .pieces = pieces,
+		               .size = pieces == 0 ? 0 : (uint64_t)pieces * PIECE_SIZE - 17 };
 	struct content_hash ch;
 	uint8_t hash[32];
 	sha256_of(&seed, 1, &f.hash);
@@ -56,7 +58,8 @@ static struct fake_file make_file(uint8_t seed, uint32_t pieces)
 	return f;
 }
 
-static enum shoal_err put_hashes(struct people *p, struct rig_conn *c, const struct fake_file *f, uint32_t first, uint32_t n)
+static enum shoal_err put_hashes(struct people *p, struct rig_conn *c, const struct fake_file *f, uint32_t first,
+                                 uint32_t n)
 {
 	return CODE(p->r, c, PUT_HASHES, req_put_hashes, .content = f->content, .size = f->size, .first = first,
 	            .hashes = slice_of(f->hashes.data + (size_t)first * 32, (size_t)n * 32));
@@ -100,8 +103,8 @@ static void a_file_is_uploaded_listed_and_found(void)
 	struct fake_file f = make_file(1, 2500); /* three chunks, the last one short */
 	struct row_file row;
 	struct rep_find rep;
-	REPLY(rep_upload_check, check, CALL(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("a.iso"),
-	                                    .size = f.size));
+	REPLY(rep_upload_check, check,
+	      CALL(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("a.iso"), .size = f.size));
 	CHECK(id16_eq(&check.gid, &p.gid) && !check.exists);
 	REPLY(rep_upload_file_data, up, upload(&p, p.ann, "a.iso", &f));
 	CHECK(!up.joined && slice_eq_str(up.name, "a.iso"));
@@ -134,7 +137,8 @@ static void a_file_is_uploaded_listed_and_found(void)
 	CHECK_INT(find(&p, p.bob, "none", &rep).head.code, ==, SHOAL_ENOTFOUND);
 
 	for (uint32_t chunk = 0; chunk < 3; chunk++) {
-		REPLY(rep_hashes, h, CALL(p.r, p.bob, GET_HASHES, req_get_hashes, .gid = p.gid, .fid = fid, .chunk = chunk));
+		REPLY(rep_hashes, h,
+		      CALL(p.r, p.bob, GET_HASHES, req_get_hashes, .gid = p.gid, .fid = fid, .chunk = chunk));
 		CHECK_INT(h.hashes.len, ==, chunk < 2 ? 1024 * 32 : (2500 - 2048) * 32);
 		CHECK(memcmp(h.hashes.data, f.hashes.data + (size_t)chunk * 1024 * 32, h.hashes.len) == 0);
 	}
@@ -149,7 +153,8 @@ static void metadata_must_fit_together(void)
 	struct people p = start();
 	struct fake_file f = make_file(1, 3), g = make_file(2, 3);
 	CHECK_INT(put_hashes(&p, p.ann, &f, 0, 2), ==, SHOAL_OK);
-	struct rig_reply some = upload(&p, p.ann, "x", &(struct fake_file){ .size = f.size, .hash = f.hash, .content = f.content });
+	struct rig_reply some =
+		upload(&p, p.ann, "x", &(struct fake_file){ .size = f.size, .hash = f.hash, .content = f.content });
 	CHECK_INT(some.head.code, ==, SHOAL_ECONFLICT); /* one hash is missing */
 	f.content = g.content;
 	CHECK_INT(upload(&p, p.ann, "x", &f).head.code, ==, SHOAL_EINTEGRITY);
@@ -170,12 +175,13 @@ static void uploads_are_checked(void)
 	struct fake_file f = make_file(1, 1), other = make_file(2, 1);
 	CHECK_INT(CODE(p.r, p.cho, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("x"), .size = 1), ==,
 	          SHOAL_EDENIED);
-	CHECK_INT(CODE(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("../x"), .size = 1), ==,
-	          SHOAL_EUSAGE);
+	CHECK_INT(CODE(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("../x"), .size = 1),
+	          ==, SHOAL_EUSAGE);
 	CHECK_INT(CODE(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("none"), .name = S("x"), .size = 1), ==,
 	          SHOAL_ENOTFOUND);
-	CHECK_INT(CODE(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("x"), .size = UINT64_MAX), ==,
-	          SHOAL_EUSAGE);
+	CHECK_INT(CODE(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("x"),
+	               .size = UINT64_MAX),
+	          ==, SHOAL_EUSAGE);
 	CHECK_INT(CODE(p.r, p.ann, PUT_HASHES, req_put_hashes, .content = f.content, .size = f.size, .first = 1,
 	               .hashes = slice_of(f.hashes.data, 32)), ==, SHOAL_EUSAGE);
 	CHECK_INT(CODE(p.r, p.ann, PUT_HASHES, req_put_hashes, .content = f.content, .size = f.size,
@@ -186,8 +192,8 @@ static void uploads_are_checked(void)
 	CHECK_INT(upload(&p, p.bob, "x", &other).head.code, ==, SHOAL_EEXISTS);
 	REPLY(rep_upload_file_data, same, upload(&p, p.bob, "x", &f));
 	CHECK(same.joined);
-	REPLY(rep_upload_check, check, CALL(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("x"),
-	                                    .size = f.size));
+	REPLY(rep_upload_check, check,
+	      CALL(p.r, p.ann, UPLOAD_CHECK, req_upload_check, .group = S("team"), .name = S("x"), .size = f.size));
 	CHECK(check.exists && id32_eq(&check.content, &f.content));
 	buf_free(&f.hashes);
 	buf_free(&other.hashes);
@@ -215,8 +221,9 @@ static void an_upload_retried_is_the_same(void)
 	struct id16 fids[2];
 	struct stamp stamps[2];
 	for (int i = 0; i < 2; i++) {
-		REPLY(rep_upload_file_data, up, CALL_AS(p.r, p.ann, &id, UPLOAD_FILE_DATA, req_upload_file_data, .gid = p.gid,
-		      .name = S("x"), .size = f.size, .piece_size = PIECE_SIZE, .file_hash = f.hash, .content = f.content));
+		REPLY(rep_upload_file_data, up,
+		      CALL_AS(p.r, p.ann, &id, UPLOAD_FILE_DATA, req_upload_file_data, .gid = p.gid, .name = S("x"),
+		              .size = f.size, .piece_size = PIECE_SIZE, .file_hash = f.hash, .content = f.content));
 		fids[i] = up.fid;
 		stamps[i] = up_reply.head.stamp;
 	}
@@ -238,8 +245,9 @@ static void unfinished_uploads_are_bounded_and_forgotten(void)
 		CHECK_INT(CODE(p.r, p.ann, HEARTBEAT, req_heartbeat, 0), ==, SHOAL_OK);
 	}
 	CHECK_INT(put_hashes(&p, p.ann, &f[16], 0, 2), ==, SHOAL_OK);
-	REPLY(rep_put_hashes, have, CALL(p.r, p.ann, PUT_HASHES, req_put_hashes, .content = f[0].content, .size = f[0].size,
-	                                 .first = 1, .hashes = slice_of(f[0].hashes.data + 32, 32)));
+	REPLY(rep_put_hashes, have,
+	      CALL(p.r, p.ann, PUT_HASHES, req_put_hashes, .content = f[0].content, .size = f[0].size, .first = 1,
+	           .hashes = slice_of(f[0].hashes.data + 32, 32)));
 	CHECK_INT(have.have, ==, 0); /* the first hash, put an hour ago, is gone */
 	for (uint8_t i = 0; i < 17; i++)
 		buf_free(&f[i].hashes);
@@ -313,7 +321,8 @@ static void the_heartbeat_tells_that_shares_differ(void)
 		digest = digest << 8 | hash.b[i];
 	REPLY(rep_heartbeat, same, CALL(p.r, p.ann, HEARTBEAT, req_heartbeat, .shares = 1, .shares_digest = digest));
 	CHECK(!same.differ);
-	REPLY(rep_heartbeat, other, CALL(p.r, p.ann, HEARTBEAT, req_heartbeat, .shares = 1, .shares_digest = digest + 1));
+	REPLY(rep_heartbeat, other,
+	      CALL(p.r, p.ann, HEARTBEAT, req_heartbeat, .shares = 1, .shares_digest = digest + 1));
 	CHECK(other.differ);
 	struct rig_reply mine = CALL(p.r, p.ann, MY_SHARES, req_none);
 	struct row_share row;

@@ -47,7 +47,8 @@ static void joining_is_asked_told_and_accepted(void)
 	CHECK(slice_eq_str(row.user, "cho"));
 	CHECK_INT(row.asked_ms, >=, p.r->wall);
 
-	CHECK_INT(CODE(p.r, p.bob, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user = S("cho")), ==, SHOAL_EDENIED);
+	CHECK_INT(CODE(p.r, p.bob, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user = S("cho")), ==,
+	          SHOAL_EDENIED);
 	CHECK_INT(CODE(p.r, p.ann, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user = S("nobody")), ==,
 	          SHOAL_ENOTFOUND);
 	CHECK_INT(CODE(p.r, p.cho, LIST_MEMBERS, req_group, .group = S("team")), ==, SHOAL_EDENIED);
@@ -87,7 +88,8 @@ static void a_refused_request_is_told_with_its_reason(void)
 {
 	struct people p = start();
 	CHECK_INT(CODE(p.r, p.cho, JOIN_GROUP, req_group, .group = S("team")), ==, SHOAL_OK);
-	CHECK_INT(CODE(p.r, p.bob, REJECT_REQUEST, req_group_user, .group = S("team"), .user = S("cho")), ==, SHOAL_EDENIED);
+	CHECK_INT(CODE(p.r, p.bob, REJECT_REQUEST, req_group_user, .group = S("team"), .user = S("cho")), ==,
+	          SHOAL_EDENIED);
 	CHECK_INT(CODE(p.r, p.ann, REJECT_REQUEST, req_group_user, .group = S("team"), .user = S("cho"),
 	               .text = S("we are full")), ==, SHOAL_OK);
 	EVENT(ev_note, note, p.cho, NOTE);
@@ -120,7 +122,8 @@ static void leaving_is_revoked_everywhere(void)
 static void the_owner_removes_and_nobody_else(void)
 {
 	struct people p = start();
-	CHECK_INT(CODE(p.r, p.bob, REMOVE_MEMBER, req_group_user, .group = S("team"), .user = S("ann")), ==, SHOAL_EDENIED);
+	CHECK_INT(CODE(p.r, p.bob, REMOVE_MEMBER, req_group_user, .group = S("team"), .user = S("ann")), ==,
+	          SHOAL_EDENIED);
 	CHECK_INT(CODE(p.r, p.ann, REMOVE_MEMBER, req_group_user, .group = S("team"), .user = S("cho")), !=, SHOAL_OK);
 	CHECK_INT(CODE(p.r, p.ann, REMOVE_MEMBER, req_group_user, .group = S("team"), .user = S("bob")), ==, SHOAL_OK);
 	CHECK(rig_event(p.bob, EVENT_REVOKE) != NULL);
@@ -147,7 +150,8 @@ static void the_owner_leaves_and_the_group_goes_on(void)
 static void a_group_is_handed_over(void)
 {
 	struct people p = start();
-	CHECK_INT(CODE(p.r, p.bob, TRANSFER_GROUP, req_group_user, .group = S("team"), .user = S("bob")), ==, SHOAL_EDENIED);
+	CHECK_INT(CODE(p.r, p.bob, TRANSFER_GROUP, req_group_user, .group = S("team"), .user = S("bob")), ==,
+	          SHOAL_EDENIED);
 	CHECK_INT(CODE(p.r, p.ann, TRANSFER_GROUP, req_group_user, .group = S("team"), .user = S("cho")), !=, SHOAL_OK);
 	CHECK_INT(CODE(p.r, p.ann, TRANSFER_GROUP, req_group_user, .group = S("team"), .user = S("bob")), ==, SHOAL_OK);
 	CHECK_INT(CODE(p.r, p.bob, LIST_REQUESTS, req_group, .group = S("team")), ==, SHOAL_OK);

@@ -16,7 +16,8 @@ static void hello_comes_first_and_once(void)
 	CHECK(slice_eq_str(h.you, "127.0.0.9:999"));
 	uint8_t raw[32];
 	CHECK(key_public_raw(r->ticket_key, raw) && memcmp(raw, h.ticket_key.b, 32) == 0);
-	CHECK_INT(CODE(r, c, HELLO, req_hello, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:1")), ==, SHOAL_EPROTO);
+	CHECK_INT(CODE(r, c, HELLO, req_hello, .version = PROTOCOL_VERSION, .listen = S("0.0.0.0:1")), ==,
+	          SHOAL_EPROTO);
 	CHECK(c->closed);
 	c = rig_connect(r, 1);
 	CHECK_INT(CODE(r, c, HELLO, req_hello, .version = 99, .listen = S("0.0.0.0:1")), ==, SHOAL_EPROTO);
@@ -97,8 +98,8 @@ static void a_known_request_id_changes_nothing(void)
 	CHECK_INT(CODE(r, c, WHOAMI, req_none), ==, SHOAL_OK);
 	struct rig_conn *other = rig_connect(r, 2); /* the id alone is worth nothing on another device */
 	rig_hello(r, other, (struct slice){ 0 });
-	CHECK_INT(CALL_AS(r, other, &login, LOGIN, req_user_password, .user = S("ann"), .password = S("pw")).head.code, ==,
-	          SHOAL_EAUTH);
+	CHECK_INT(CALL_AS(r, other, &login, LOGIN, req_user_password, .user = S("ann"), .password = S("pw")).head.code,
+	          ==, SHOAL_EAUTH);
 	rig_free(r);
 }
 
@@ -276,7 +277,8 @@ static void a_new_password_ends_the_other_sessions(void)
 {
 	struct rig *r = rig_new();
 	struct rig_conn *a = rig_login(r, "ann", 1), *b = rig_login(r, "ann", 2);
-	CHECK_INT(CODE(r, a, CHANGE_PASSWORD, req_change_password, .old = S("wrong"), .fresh = S("new")), ==, SHOAL_EAUTH);
+	CHECK_INT(CODE(r, a, CHANGE_PASSWORD, req_change_password, .old = S("wrong"), .fresh = S("new")), ==,
+	          SHOAL_EAUTH);
 	REPLY(rep_session, s, CALL(r, a, CHANGE_PASSWORD, req_change_password, .old = S("ann-pw"), .fresh = S("new")));
 	CHECK(s.token.len != 0);
 	CHECK_INT(CODE(r, a, WHOAMI, req_none), ==, SHOAL_OK);
