@@ -1,8 +1,8 @@
 /* core/sync/commit.c
  *
  * Two groups of changes exist at most: one is with the store (flight), one gathers (open). COMMITTED ok: flight's undos
- * are dropped, its records enter the oplog, open takes off. COMMITTED with a failure: open and flight are undone, newest
- * first; so memory is again what the store has. */
+ * are dropped, its records enter the oplog, open takes off. COMMITTED with a failure: open and flight are undone,
+ * newest first; so memory is again what the store has. */
 #include "core/sync/commit.h"
 
 #include <assert.h>

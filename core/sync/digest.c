@@ -1,7 +1,7 @@
 /* core/sync/digest.c - do equal vectors mean equal rows?
  *
- * Every 60 s the one who accepted tells count and hash sum of each table at its vector. The one who dialled compares, if
- * it stands at the same vector with nothing pending. A difference is a bug or a rotten disk: it is said loudly, and all
+ * Every 60 s the one who accepted tells count and hash sum of each table at its vector. The one who dialled compares,
+ * if it stands at the same vector with nothing pending. A difference is a bug or a rotten disk: it is said loudly, and all
  * rows are sent and merged; the link the other way does the same. */
 #include "core/sync/sync_state.h"
 

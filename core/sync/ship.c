@@ -1,8 +1,8 @@
 /* core/sync/ship.c - our ops to a peer, in the order in which they came here, nothing before it is durable.
  *
- * After HELLO the stored log is read from its beginning (STORE, READING) and what the peer lacks is sent; at its end the
- * link keeps up with the oplog (TAIL). `sent` knows for each log how far the peer is or will be: what comes twice by the
- * two ways is sent once, and what would leave a gap is never sent. Foreign ops in the tail wait up to 1 s, or until an
+ * After HELLO the stored log is read from its beginning (STORE, READING) and what the peer lacks is sent; at its end
+ * the link keeps up with the oplog (TAIL). `sent` knows for each log how far the peer is or will be: what comes twice
+ * by the two ways is sent once, and what would leave a gap is never sent. Foreign ops in the tail wait up to 1 s, or until an
  * own one follows: in a full mesh their own tracker has mostly brought them by then. */
 #include "core/sync/sync_state.h"
 

@@ -1,7 +1,7 @@
 /* core/sync/snapshot.c - all rows to a peer that is behind the kept log, and from one.
  *
- * Sending: one cut of memory (references to the rows), sent when everything in it is durable, at most 32 MiB/s, one at a
- * time. Receiving: rows are staged; at the end, if count and hash are right, they and the sender's vector become one
+ * Sending: one cut of memory (references to the rows), sent when everything in it is durable, at most 32 MiB/s, one at
+ * a time. Receiving: rows are staged; at the end, if count and hash are right, they and the sender's vector become one
  * change. A snapshot that is broken off leaves nothing behind. */
 #include "core/sync/sync_state.h"
 

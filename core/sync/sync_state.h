@@ -9,8 +9,8 @@
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
  *
- * A link that went wrong is doomed (sync_link_doom), its struct lives until the end of the step (sweep in sync.c), so that
- * nobody up the stack holds a dangling pointer. */
+ * A link that went wrong is doomed (sync_link_doom), its struct lives until the end of the step (sweep in sync.c), so
+ * that nobody up the stack holds a dangling pointer. */
 #ifndef SHOAL_SYNC_STATE_H
 #define SHOAL_SYNC_STATE_H
 #include <sys/queue.h>
