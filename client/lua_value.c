@@ -8,9 +8,7 @@ static struct value to_value(lua_State *L, int index, unsigned depth);
 
 static bool is_list(lua_State *L, int index)
 {
-	lua_Unsigned n = lua_rawlen(L, index), seen = 0;
-	if (n == 0)
-		return false;
+	lua_Unsigned n = lua_rawlen(L, index), seen = 0; /* an empty table is an empty list: [] in JSON */
 	lua_pushnil(L);
 	while (lua_next(L, index) != 0) {
 		lua_pop(L, 1);

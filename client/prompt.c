@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <readline/history.h>
@@ -55,6 +56,8 @@ static void on_input(void *arg, short revents)
 static void on_event(void *arg, const struct client_event *ev)
 {
 	struct prompt *p = arg;
+	if (ev->type == EVENT_LOGGED_IN || ev->type == EVENT_LOGGED_OUT)
+		p->asking = false; /* it has settled itself */
 	if (ev->type != EVENT_ASK_LOGIN)
 		return;
 	p->asking = true;
@@ -137,13 +140,18 @@ static void print_notes(struct prompt *p)
 
 /* -- what was typed */
 
-static void answer_login(struct prompt *p, const char *line)
+/* "", y, yes, n, no: an answer. Anything else is a command that was being typed when the question came. */
+static bool answer_login(struct prompt *p, const char *line)
 {
-	struct call *c = call_new(CALL_ANSWER);
-	if (c != NULL)
-		c->yes = line[0] != 'n' && line[0] != 'N';
+	bool yes = line[0] == '\0' || strcasecmp(line, "y") == 0 || strcasecmp(line, "yes") == 0;
+	bool no = strcasecmp(line, "n") == 0 || strcasecmp(line, "no") == 0;
+	struct call *c = yes || no ? call_new(CALL_ANSWER) : NULL;
+	if (c == NULL)
+		return false;
+	c->yes = yes;
 	shell_tell(p->config.session->shell, c);
 	p->asking = false;
+	return true;
 }
 
 static bool eval(struct prompt *p, const char *line)
@@ -196,9 +204,7 @@ static bool take_line(struct prompt *p)
 		return end_of_file(p);
 	}
 	p->leaving = false;
-	if (p->asking)
-		answer_login(p, line);
-	else
+	if (!p->asking || !answer_login(p, line))
 		stay = eval(p, line);
 	free(line);
 	return stay;

@@ -109,6 +109,37 @@ int run_to_end(struct app *app, int code, bool script)
 
 /* -- scripts and -e */
 
+/* -e. With --json its values are printed, a line each. */
+static int run_code(struct app *app, const char *code)
+{
+	struct format_opts format = format_of(app);
+	lua_State *L = lua_host_state(app->host);
+	bool expression;
+	struct error e;
+	int n, rc = 0;
+	if (!app->options.json)
+		return lua_host_code(app->host, "=-e", code);
+	if (lua_host_compile(app->host, "=-e", code, &expression, &e) != LINE_OK) {
+		fprintf(stderr, "shoal: %s\n", e.message);
+		return error_exit_code(SHOAL_EUSAGE);
+	}
+	if (!lua_host_call(app->host, 0, &n, &rc))
+		return rc;
+	bool failed = n >= 2 && lua_isnil(L, -n) && lua_is_err(L, 1 - n); /* told at the end, as it is not looked at here */
+	for (int i = lua_gettop(L) - n + 1; i <= lua_gettop(L) && !failed; i++) {
+		struct buf b = { 0 };
+		struct value v = lua_to_value(L, i);
+		if (!v.failed)
+			format_value(&b, &v, &format);
+		if (b.data != NULL)
+			fwrite(b.data, 1, b.len, stdout);
+		value_free(&v);
+		buf_free(&b);
+	}
+	lua_pop(L, n);
+	return 0;
+}
+
 int run_scripts(struct app *app)
 {
 	const struct options *o = &app->options;
@@ -118,7 +149,7 @@ int run_scripts(struct app *app)
 	for (unsigned i = 0; i < o->nmodules && code == 0; i++)
 		code = lua_host_require(app->host, o->modules[i]);
 	for (unsigned i = 0; i < o->ncode && code == 0; i++)
-		code = lua_host_code(app->host, "=-e", o->code[i]);
+		code = run_code(app, o->code[i]);
 	if (code == 0 && o->script != NULL)
 		code = lua_host_script(app->host, o->script);
 	lua_host_strict_globals(app->host, false);

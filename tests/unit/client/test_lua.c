@@ -206,6 +206,7 @@ static void helpers_work(void)
 	runs("assert(shoal.api == 1) shoal.require_api(1) assert(not pcall(shoal.require_api, 2))");
 	runs("assert(shoal.fmt.bytes(1536) == '1.5 KiB') assert(shoal.fmt.time(63) == '1:03')");
 	runs("local t = shoal.json.decode(shoal.json.encode{ a = { 1, 2, 'x' }, b = true }) assert(t.a[3] == 'x' and t.b)");
+	runs("assert(shoal.json.encode({}) == '[]') assert(#list_members('g', nil) == 0) login('a', 'b') list_files('g', {})");
 	runs("local v, e = shoal.json.decode('{') assert(v == nil and e.code == 'usage')");
 	runs("assert(shoal.hash('/dev/null') == 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')");
 	runs("local v, e = shoal.hash('/nonexistent') assert(e.code == 'not_found')");
