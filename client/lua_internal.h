@@ -82,6 +82,7 @@ struct lua_host {
 	unsigned handler_errors;
 	int fatal; /* registry: an error that ends the main chunk (strict handlers); LUA_NOREF */
 	bool strict_globals;
+	bool interrupted; /* a signal has ended what was running */
 	TAILQ_HEAD(, task) tasks;
 	TAILQ_HEAD(, await) awaits; /* of code that is not a task, innermost first */
 	TAILQ_HEAD(, subscription) subscriptions;

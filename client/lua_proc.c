@@ -413,6 +413,12 @@ static int l_remove_tree(lua_State *L)
 	return 1;
 }
 
+static int l_interrupted(lua_State *L)
+{
+	lua_pushboolean(L, interrupt_pending() != 0);
+	return 1;
+}
+
 static int l_mono(lua_State *L)
 {
 	lua_pushnumber(L, (lua_Number)clock_mono_us() / 1e6);
@@ -456,6 +462,7 @@ int luaopen_shoal_proc(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "spawn", l_spawn },         { "connect", l_connect },         { "free_ports", l_free_ports },
 		{ "temp_folder", l_temp_folder }, { "mkdir", l_mkdir },         { "remove_tree", l_remove_tree },
+		{ "interrupted", l_interrupted },
 		{ "mono", l_mono },           { "listens", l_listens },         { "random_file", l_random_file }, { NULL, NULL },
 	};
 	static const luaL_Reg process[] = {

@@ -388,6 +388,7 @@ end
 function T.case(name, fn)
   local wanted = os.getenv("SHOAL_TEST_CASE")
   if wanted and not name:find(wanted, 1, true) then return end
+  if proc.interrupted() then return end
   local t = new_t()
   count = count + 1
   local began = proc.mono()
