@@ -1,7 +1,7 @@
 /* tracker/client_manager.c - one connected client: its bytes, its frames out, its time limits.
  *
- * The login loop is the reader's phase and the table of commands: a stranger may send small frames and the few verbs that
- * need no login. Nobody can make the tracker keep more than it wants: while much is owed to a client (replies that wait
+ * The login loop is the reader's phase and the table of commands: a stranger may send small frames and the few verbs
+ * that need no login. Nobody can make the tracker keep more than it wants: while much is owed to a client (replies that wait
  * for the store or for his socket, computations under way) his bytes wait unread, and the env stops reading. */
 #include <stdarg.h>
 #include <stdio.h>

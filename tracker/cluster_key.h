@@ -1,7 +1,7 @@
 /* tracker/cluster_key.h - the one secret of a cluster, and the keys that are derived from it.
  *
- * cluster.key holds 32 random bytes, mode 0600. Whoever starts first makes it (a temporary file and link(2), so that two
- * trackers that start together agree); the others read it. Start-up only, blocking. */
+ * cluster.key holds 32 random bytes, mode 0600. Whoever starts first makes it (a temporary file and link(2), so that
+ * two trackers that start together agree); the others read it. Start-up only, blocking. */
 #ifndef SHOAL_TRACKER_CLUSTER_KEY_H
 #define SHOAL_TRACKER_CLUSTER_KEY_H
 #include <stdbool.h>

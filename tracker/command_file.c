@@ -1,7 +1,7 @@
 /* tracker/command_file.c - files: upload, share, stop, list.
  *
- * An upload is: upload_check, put_hashes as often as it takes, upload_file_data. The piece hashes go to the store as they
- * come, so that no connection holds more than a few chunks; the op commits when the store has recomputed the content id
+ * An upload is: upload_check, put_hashes as often as it takes, upload_file_data. The piece hashes go to the store as
+ * they come, so that no connection holds more than a few chunks; the op commits when the store has recomputed the content id
  * from them. An upload that nobody goes on with is forgotten after an hour. */
 #include <stdlib.h>
 #include <string.h>

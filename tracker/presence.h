@@ -1,8 +1,8 @@
 /* tracker/presence.h - who is online now, where, and which leechers have announced themselves.
  *
  * Memory only; nothing here is an op. A session is online as long as its lease lasts: its home tracker renews it with
- * every frame of the client, the others learn of it through SYNC LEASE, with the time that is left. Who moved to another
- * tracker is known by the epoch: the newest (re)connect wins. Look-ups are O(1) (a user has a handful of sessions).
+ * every frame of the client, the others learn of it through SYNC LEASE, with the time that is left. Who moved to
+ * another tracker is known by the epoch: the newest (re)connect wins. Look-ups are O(1) (a user has a handful of sessions).
  * Times are env's monotonic clock, handed in. What presence_* returns is borrowed until the next changing call. */
 #ifndef SHOAL_TRACKER_PRESENCE_H
 #define SHOAL_TRACKER_PRESENCE_H

@@ -1,7 +1,7 @@
 /* tracker/session.c - who is logged in on which connection; tokens; presence of our clients and of other trackers'.
  *
- * A session is a row; being online is presence on top of it: a lease that every frame of the client renews, 2 s of grace
- * when the connection breaks, gone at once at logout. A token says that this device has logged in as that user: with it
+ * A session is a row; being online is presence on top of it: a lease that every frame of the client renews, 2 s of
+ * grace when the connection breaks, gone at once at logout. A token says that this device has logged in as that user: with it
  * a connection resumes the session here or on any other tracker, which changes presence only. */
 #include <stdio.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * Rows carry a check of their own, since SQLite has no page checksums; records have theirs inside. What does not fit is
  * SHOAL_EINTEGRITY when it is read: the owner sets the database aside and fetches everything from the peers.
  * A commit that failed at its very end may or may not be on disk. Then the database is closed, opened anew and asked:
- * what it has after a checkpoint is durable, what it has not is not. If even that fails there is no honest answer but to
- * stop: kill -9 loses nothing that was acknowledged. */
+ * what it has after a checkpoint is durable, what it has not is not. If even that fails there is no honest answer but
+ * to stop: kill -9 loses nothing that was acknowledged. */
 #include "tracker/store_sqlite.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* tracker/tracker.h - a tracker behind struct env: accounts, groups, files, presence, sync.
  *
- * tracker_step() is fed every event of the env and returns the next deadline; nothing here reads a clock, throws dice or
- * touches a socket or a file, and there are no globals, so that N trackers run in one process in virtual time. The real
+ * tracker_step() is fed every event of the env and returns the next deadline; nothing here reads a clock, throws dice
+ * or touches a socket or a file, and there are no globals, so that N trackers run in one process in virtual time. The real
  * one is put together in server.c. Loop thread only. */
 #ifndef SHOAL_TRACKER_TRACKER_H
 #define SHOAL_TRACKER_TRACKER_H

@@ -32,24 +32,25 @@ struct process {
 struct cluster {
 	char *folder, *info;
 	uint16_t ports[TRACKERS];
+	int reserved[TRACKERS];
 	struct process trackers[TRACKERS];
 	struct id32 identity;
 };
 
-/* Ports that the system gives, held together so that they differ, and let go before the trackers take them. */
+/* Ports that the system gives. They stay bound here, without listening, so that nobody else is given them; with
+ * SO_REUSEADDR on both sides the trackers can bind them all the same. */
 static void reserve_ports(struct cluster *c)
 {
-	int fds[TRACKERS];
+	const int on = 1;
 	for (int i = 0; i < TRACKERS; i++) {
 		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 		socklen_t len = sizeof(a);
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		CHECK(bind(fds[i], (struct sockaddr *)&a, len) == 0 &&
-		      getsockname(fds[i], (struct sockaddr *)&a, &len) == 0);
+		c->reserved[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		CHECK_INT(setsockopt(c->reserved[i], SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), ==, 0);
+		CHECK(bind(c->reserved[i], (struct sockaddr *)&a, len) == 0 &&
+		      getsockname(c->reserved[i], (struct sockaddr *)&a, &len) == 0);
 		c->ports[i] = ntohs(a.sin_port);
 	}
-	for (int i = 0; i < TRACKERS; i++)
-		close(fds[i]);
 }
 
 /* One line of its standard output; false at the end, or when the time is over. */
@@ -151,6 +152,7 @@ static void cluster_free(struct cluster *c)
 	for (int i = 0; i < TRACKERS; i++) {
 		CHECK_INT(kill(c->trackers[i].pid, SIGTERM), ==, 0);
 		CHECK_INT(wait_for(&c->trackers[i]), ==, 0);
+		close(c->reserved[i]);
 	}
 	free(c->info);
 	free(c->folder);
