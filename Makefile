@@ -48,6 +48,12 @@ SIM_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/sim_*.c))
 SCENARIOS := $(sort $(wildcard tests/scenario/*.lua))
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
+# One short line a file; make V=1 shows the commands.
+ifndef V
+Q := @
+say = @printf '%-5s %s\n' $(1) $@
+endif
+
 all: $(B)/shoal $(B)/shoal-tracker
 
 help:
@@ -59,6 +65,7 @@ help:
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang)'
 	@echo 'make lint       clang-tidy, cppcheck, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
+	@echo 'make V=1         show every command'
 	@echo 'make install PREFIX=/usr/local, make clean'
 
 deps:
@@ -74,33 +81,41 @@ $(B)/libclient.a: $(call obj,$(filter-out client/main.c,$(CLIENT_SRC)))
 $(B)/lib%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
 # lua/ is embedded into the client: one C file of byte arrays, made from the files in lua/shoal/.
 LUA_SRC := $(sort $(wildcard lua/shoal/*.lua))
 $(B)/gen/lua_embedded.h: $(LUA_SRC) scripts/embed-lua.sh
 	@mkdir -p $(@D)
-	scripts/embed-lua.sh $(LUA_SRC) > $@.tmp
-	mv $@.tmp $@
+	$(call say,LUA)
+	$(Q)scripts/embed-lua.sh $(LUA_SRC) > $@.tmp
+	@mv $@.tmp $@
 $(call obj,$(CLIENT_SRC)): | $(B)/gen/lua_embedded.h
 
 $(B)/shoal: $(B)/client/main.o $(foreach f,$(below.client),$(B)/lib$(f).a)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.client) -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.client) -o $@
 $(B)/shoal-tracker: $(B)/tracker/main.o $(foreach f,$(below.tracker),$(B)/lib$(f).a)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.tracker) -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.tracker) -o $@
 
 # A unit test links its own floor and those below: a call upwards does not link.
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/check.o $$(foreach f,$$(below.$$(firstword $$(subst /, ,$$*))),$(B)/lib$$f.a)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS.all) -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS.all) -o $@
 $(B)/tests/sim/%: $(B)/tests/sim/%.o $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c))) $(foreach f,$(below.sim),$(B)/lib$(f).a)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
 $(B)/tests/bench/%: $(B)/tests/bench/%.o
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
 
 unit: $(UNIT_TESTS)
 	tests/run.sh $(UNIT_TESTS)

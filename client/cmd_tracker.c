@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/base/clock.h"
+
 static void row_a_tracker(struct cmd_run *run, struct cursor *c)
 {
 	struct row_tracker m;
@@ -12,7 +14,8 @@ static void row_a_tracker(struct cmd_run *run, struct cursor *c)
 	value_set(&t, "addr", value_slice(m.addr));
 	value_set(&t, "state", value_slice(m.state));
 	value_set(&t, "behind", value_int((int64_t)m.behind));
-	value_set(&t, "contact", value_int((int64_t)(m.contact_ms / 1000)));
+	if (m.contact_ms != UINT64_MAX)
+		value_set(&t, "contact", value_int((int64_t)((clock_wall_ms() - m.contact_ms) / 1000)));
 	value_set(&t, "version", value_slice(m.version));
 	value_add(&run->result, t);
 }

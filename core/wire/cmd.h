@@ -92,6 +92,7 @@
 /* device: the one that the share row names; another device of the user has to share again with UPDATE_FILE_INFO. */
 #define ROW_SHARE_FIELDS(F) \
 	F(id16, gid) F(id16, fid) F(id32, content) F(id32, device) F(str, group) F(str, file)
+/* contact_ms: milliseconds since the last sign of life; UINT64_MAX: none yet. */
 #define ROW_TRACKER_FIELDS(F) F(u16, id) F(str, addr) F(str, state) F(u64, behind) F(u64, contact_ms) F(str, version)
 #define ROW_CONFLICT_FIELDS(F) F(str, kind) F(str, name) F(str, shown) F(str, text) F(u64, at_ms)
 #define ROW_SESSION_FIELDS(F) F(str, id) F(id32, device) F(str, address) F(u64, since_ms) F(u8, current) F(u8, online)
