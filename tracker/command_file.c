@@ -112,11 +112,11 @@ enum shoal_err command_put_hashes(struct command *cmd, struct error *e)
 {
 	struct req_put_hashes r;
 	req_put_hashes_get(&cmd->fields, &r);
-	uint64_t n = r.hashes.len / 32, pieces = r.size <= CONTENT_SIZE_MAX ? content_pieces(r.size) : 0;
+	unsigned long long n = r.hashes.len / 32, pieces = r.size <= CONTENT_SIZE_MAX ? content_pieces(r.size) : 0;
 
 	if (r.hashes.len % 32 != 0 || n == 0 || n > HASHES_PER_CHUNK || r.first > pieces || n > pieces - r.first)
-		return error_set(e, SHOAL_EUSAGE, "put_hashes: pieces %u to %llu of %llu do not fit", r.first,
-		                 (unsigned long long)(r.first + n), (unsigned long long)pieces);
+		return error_set(e, SHOAL_EUSAGE, "put_hashes: %llu hashes from piece %u on, of %llu pieces, do not fit", n,
+		                 r.first, pieces);
 	enum shoal_err rc = note_upload(cmd, &r.content, e);
 	if (rc != SHOAL_OK)
 		return rc;

@@ -4,7 +4,7 @@
 #include "core/base/hash.h"
 #include "tracker/core.h"
 
-enum { SEEN_WAIT_MS = 500, WAIT_SYNCED_MAX_MS = 600 * 1000 };
+enum { SEEN_WAIT_MS = 500, WAIT_SYNCED_MAX_MS = 600 * 1000, WAIT_STAMPS_MAX = 16 };
 
 bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad)
 {
@@ -294,7 +294,7 @@ static void finish_wait(struct command *cmd, size_t have, size_t wanted, bool he
 
 static bool poll_synced(struct command *cmd)
 {
-	struct stamp stamps[16];
+	struct stamp stamps[WAIT_STAMPS_MAX];
 	struct req_wait_synced r;
 	struct cursor fields = cmd->fields;
 	size_t n = 0, peers = sync_peer_count(cmd->t->sync);
@@ -302,7 +302,7 @@ static bool poll_synced(struct command *cmd)
 
 	req_wait_synced_get(&fields, &r);
 	struct cursor c = cursor_of(r.stamps.data, r.stamps.len);
-	while (cursor_left(&c) != 0 && n < 16)
+	while (cursor_left(&c) != 0 && n < WAIT_STAMPS_MAX)
 		stamps[n++] = get_stamp(&c);
 	size_t have = sync_count_acked(cmd->t->sync, stamps, n), wanted = r.count == 0 ? peers : r.count;
 	bool here = stamps_are_here(cmd->t, r.stamps, &bad);
@@ -319,8 +319,8 @@ enum shoal_err command_wait_synced(struct command *cmd, struct error *e)
 	uint32_t timeout;
 
 	req_wait_synced_get(&fields, &r);
-	if (r.stamps.len == 0 || r.stamps.len % STAMP_WIRE_SIZE != 0 || r.stamps.len > 16 * STAMP_WIRE_SIZE)
-		return error_set(e, SHOAL_EUSAGE, "wait_synced needs 1 to 16 stamps");
+	if (r.stamps.len == 0 || r.stamps.len % STAMP_WIRE_SIZE != 0 || r.stamps.len > (size_t)WAIT_STAMPS_MAX * STAMP_WIRE_SIZE)
+		return error_set(e, SHOAL_EUSAGE, "wait_synced needs 1 to %d stamps", WAIT_STAMPS_MAX);
 	if (r.count > sync_peer_count(cmd->t->sync))
 		return error_set(e, SHOAL_EUSAGE, "there are only %zu other trackers", sync_peer_count(cmd->t->sync));
 	timeout = r.timeout_ms < WAIT_SYNCED_MAX_MS ? r.timeout_ms : WAIT_SYNCED_MAX_MS;

@@ -6,15 +6,17 @@
 #include "core/base/units.h"
 #include "tracker/core.h"
 
-static const char *escaped(const char *name, char out[4 * NAME_SHOWN_MAX])
+enum { ESCAPED_MAX = 4 * NAME_SHOWN_MAX };
+
+static const char *escaped(const char *name, char out[ESCAPED_MAX])
 {
-	return text_escape(name, strlen(name), out, 4 * NAME_SHOWN_MAX);
+	return text_escape(name, strlen(name), out, ESCAPED_MAX);
 }
 
 static void console_users(struct tracker *t, struct buf *out)
 {
 	struct registry_iter it = registry_all(t->reg, TABLE_USER);
-	char name[NAME_SHOWN_MAX], text[4 * NAME_SHOWN_MAX];
+	char name[NAME_SHOWN_MAX], text[ESCAPED_MAX];
 	const struct user_row *u;
 	size_t n = 0;
 
@@ -29,7 +31,7 @@ static void console_users(struct tracker *t, struct buf *out)
 static void console_groups(struct tracker *t, struct buf *out)
 {
 	struct shown_group *groups;
-	char owner[NAME_SHOWN_MAX] = "?", text[4 * NAME_SHOWN_MAX], text2[4 * NAME_SHOWN_MAX];
+	char owner[NAME_SHOWN_MAX] = "?", text[ESCAPED_MAX], text2[ESCAPED_MAX];
 	struct id16 uid;
 	size_t n;
 
@@ -50,7 +52,7 @@ static void put_files(struct tracker *t, const struct shown_group *g, struct buf
 {
 	struct presence online = tracker_presence(t);
 	struct shown_file *files;
-	char group[4 * NAME_SHOWN_MAX], file[4 * NAME_SHOWN_MAX], size[UNITS_TEXT];
+	char group[ESCAPED_MAX], file[ESCAPED_MAX], size[UNITS_TEXT];
 	size_t n;
 
 	if (file_list(t->reg, &g->group->gid, &online, true, &files, &n) != SHOAL_OK)

@@ -122,7 +122,7 @@ static enum shoal_err set_option(struct options *o, int option, char **argv, str
 
 static enum shoal_err set_positionals(struct options *o, int argc, char **argv, struct error *e)
 {
-	unsigned id;
+	unsigned id = 0;
 	if (argc != 2)
 		return error_set(e, SHOAL_EUSAGE, "%s; write shoal-tracker [options] TRACKER_INFO ID, or see --help",
 		                 argc < 2 ? "the tracker file and the id are missing" : "too many arguments");

@@ -149,8 +149,8 @@ static enum shoal_err put(struct store *s, struct content_op *op, struct chunk *
 
 	if (op->size > CONTENT_SIZE_MAX || op->data.len % HASH_SIZE != 0 || op->first > pieces ||
 	    n > pieces - op->first)
-		return error_set(e, SHOAL_EUSAGE, "piece hashes %u to %llu of a file of %llu pieces", op->first,
-		                 (unsigned long long)(op->first + n), (unsigned long long)pieces);
+		return error_set(e, SHOAL_EUSAGE, "%llu piece hashes from %u on for a file of %llu pieces",
+		                 (unsigned long long)n, op->first, (unsigned long long)pieces);
 	rc = read_content(s, &op->id, &c, e);
 	if (rc != SHOAL_OK)
 		return rc;

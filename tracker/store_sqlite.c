@@ -41,7 +41,7 @@ static const char schema[] =
 static const char new_meta[] = "INSERT INTO meta VALUES ('format', 1), ('hlc', -9223372036854775807 - 1)";
 
 static const char *const statements[DB_STATEMENTS] = {
-#define X(NAME, sql) [NAME] = sql,
+#define X(NAME, sql) [NAME] = (sql),
 	DB_SQL(X)
 #undef X
 };
