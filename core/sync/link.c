@@ -269,6 +269,11 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	p->refused = false;
 	p->reason[0] = '\0';
 	log_line(s->env->log, LOG_INFO, "sync", "tracker %u is %s", p->id, l->dialled ? "reached" : "heard");
+	/* Who can reach us can be reached, most likely: what is acknowledged here should not wait for a back-off. */
+	if (!l->dialled && p->out == NULL) {
+		p->dial_at = s->now;
+		p->backoff_ms = SYNC_BACKOFF_MIN_MS;
+	}
 	/* What the one that we dialled says now is the truth, even if it is less than before: its disk may be an old one. */
 	if (l->dialled)
 		vvec_fini(&p->acked);

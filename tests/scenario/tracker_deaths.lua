@@ -5,7 +5,7 @@ T.case("killed, restarted and killed again", function(t)
   local c = t.cluster{ trackers = 2, peers = { "alice", "bob" } }
   t.ok(c.alice:use_tracker(1))
   t.ok(c.bob:use_tracker(1))
-  t.ok(c.alice:create_group("one"))
+  t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("one")))) -- else it would be known to the dead alone
   c.trackers[1]:kill()
   t.ok(c.alice:create_group("two")) -- the clients have moved by themselves
   t.ok(c.bob:join_group("two"))
