@@ -13,7 +13,8 @@ static const struct job_ops download_ops;
 
 void download_wind_down(struct download *dl, enum job_state state, const struct error *e, bool keep_part)
 {
-	if (dl->phase == PHASE_CLOSE || dl->phase == PHASE_OVER || dl->phase == PHASE_TELL)
+	if (dl->phase == PHASE_CLOSE || dl->phase == PHASE_OVER || dl->phase == PHASE_TELL ||
+	    dl->phase == PHASE_KEEP)
 		return;
 	if (dl->phase == PHASE_FINISH && dl->tasks > 0)
 		return; /* it is being published this moment: that is not undone */
@@ -75,6 +76,16 @@ void download_settle(struct download *dl)
 	}
 }
 
+static void kept(struct job *j)
+{
+	struct download *dl = download_of(j);
+
+	if (dl->phase != PHASE_KEEP)
+		return;
+	dl->phase = PHASE_OVER;
+	download_close(dl);
+}
+
 /* What others may ask of it from now on is asked of the finished file. */
 void download_done(struct download *dl)
 {
@@ -83,7 +94,7 @@ void download_done(struct download *dl)
 	struct file *f = dl->file;
 	struct channel *ch;
 
-	dl->phase = PHASE_OVER;
+	dl->phase = PHASE_KEEP;
 	dl->job.info.bytes = dl->job.info.total;
 	download_drop_calls(dl);
 	if (share && f != NULL) {
@@ -97,15 +108,16 @@ void download_done(struct download *dl)
 		leave_file(dl);
 	}
 	forget_policy(dl);
+	dl->end_state = JOB_STATE_DONE;
 	if (share) {
 		struct share_info info = { .gid = dl->gid, .fid = dl->fid, .path = dl->job.info.path,
 			                   .size = dl->wanted.size };
 		memcpy(info.group, dl->job.info.group, sizeof(info.group));
 		memcpy(info.file, dl->name, strlen(dl->name) + 1);
-		t->config.shared(t->config.owner, &info, &dl->wanted.content);
+		t->config.shared(t->config.owner, &info, &dl->wanted.content, dl->job.info.id);
+	} else {
+		kept(&dl->job);
 	}
-	dl->end_state = JOB_STATE_DONE;
-	download_close(dl);
 }
 
 bool download_waits_to_finish(const struct job *j)
@@ -231,6 +243,7 @@ static const struct job_ops download_ops = {
 	.limit = limit_job,
 	.peers = download_peers,
 	.explain = download_explain,
+	.kept = kept,
 	.look = download_look,
 	.free = free_job,
 };

@@ -20,6 +20,7 @@ enum download_phase {
 	PHASE_DRAIN,  /* all is there: what is out comes back */
 	PHASE_FINISH, /* the rest of the whole-file hash, fsync, rename */
 	PHASE_TELL,   /* UPDATE_FILE_INFO */
+	PHASE_KEEP,   /* the list of shares is being written */
 	PHASE_CLOSE,  /* failed or cancelled: what is out comes back, then the part file is closed or removed */
 	PHASE_OVER,
 };

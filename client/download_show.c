@@ -188,6 +188,7 @@ void download_explain(struct job *j, struct buf *b)
 	case PHASE_DRAIN:
 	case PHASE_FINISH: buf_printf(b, "every piece is there; the whole file is being verified and flushed"); break;
 	case PHASE_TELL: buf_printf(b, "'%s' is complete; telling the tracker", j->info.path); break;
+	case PHASE_KEEP: buf_printf(b, "'%s' is complete; writing it into the list of shares", j->info.path); break;
 	case PHASE_CLOSE: buf_printf(b, "ending"); break;
 	case PHASE_OVER: buf_printf(b, "%s", j->info.path); break;
 	}

@@ -163,11 +163,12 @@ static bool make_watches(struct engine *en, struct error *e)
 {
 	en->calls_watch = loop_watch_queue(en->loop, en->calls, engine_take_calls, en);
 	en->opened_watch = loop_watch_queue(en->loop, en->opened, engine_take_opened, en);
+	en->kept_watch = loop_watch_queue(en->loop, en->kept, engine_take_kept, en);
 	en->waits_timer = loop_timer_new(en->loop, engine_waits_on_time, en);
 	en->progress_timer = loop_timer_new(en->loop, engine_progress_on_time, en);
 	en->compare_timer = loop_timer_new(en->loop, engine_compare_on_time, en);
-	if (en->calls_watch != NULL && en->opened_watch != NULL && en->waits_timer != NULL && en->progress_timer != NULL &&
-	    en->compare_timer != NULL)
+	if (en->calls_watch != NULL && en->opened_watch != NULL && en->kept_watch != NULL && en->waits_timer != NULL &&
+	    en->progress_timer != NULL && en->compare_timer != NULL)
 		return true;
 	error_set(e, SHOAL_EBUSY, "out of memory");
 	return false;
@@ -191,6 +192,7 @@ struct engine *engine_start(const struct client_config *config, struct error *e)
 	en->calls = queue_new();
 	en->events = queue_new();
 	en->opened = queue_new();
+	en->kept = queue_new();
 	en->disk = workers_new(1, 0);
 	TAILQ_INIT(&en->verbs);
 	TAILQ_INIT(&en->waits);
@@ -229,6 +231,7 @@ static void free_watches(struct engine *en)
 {
 	loop_watch_free(en->calls_watch);
 	loop_watch_free(en->opened_watch);
+	loop_watch_free(en->kept_watch);
 	loop_timer_free(en->waits_timer);
 	loop_timer_free(en->progress_timer);
 	loop_timer_free(en->compare_timer);
@@ -252,7 +255,8 @@ void engine_free(struct engine *en)
 	engine_calls_free(en);
 	engine_login_free(en);
 	engine_progress_free(en);
-	shares_close(en->shares);
+	shares_close(en->shares); /* runs what was posted: `kept` is complete then */
+	engine_take_kept(en, queue_take_all(en->kept));
 	free_watches(en);
 	net_env_free(en->net);
 	if (en->loop != NULL)
@@ -264,6 +268,7 @@ void engine_free(struct engine *en)
 	queue_free(en->calls);
 	queue_free(en->events);
 	queue_free(en->opened);
+	queue_free(en->kept);
 	free(en->state_folder);
 	free(en->meta_folder);
 	free(en->known_path);

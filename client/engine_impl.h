@@ -42,6 +42,12 @@ struct engine_login {
 	bool asked;             /* the tracker was */
 };
 
+/* A job that is done as soon as its share is in the database. */
+struct engine_kept {
+	struct work work;
+	uint64_t job;
+};
+
 struct progress;
 
 struct engine {
@@ -59,6 +65,7 @@ struct engine {
 	struct queue *calls;  /* struct call, or `quit` */
 	struct queue *events; /* struct client_event */
 	struct queue *opened; /* struct engine_login: disk thread -> engine */
+	struct queue *kept;   /* struct engine_kept: writer of the shares -> engine */
 	struct queue_node quit;
 	/* -- engine thread only */
 	struct loop *loop;
@@ -66,7 +73,7 @@ struct engine {
 	struct link *link;
 	struct transfers *transfers; /* NULL after CALL_STOP */
 	struct known_trackers *known;
-	struct loop_watch *calls_watch, *opened_watch;
+	struct loop_watch *calls_watch, *opened_watch, *kept_watch;
 	struct loop_timer *waits_timer, *progress_timer, *compare_timer;
 	struct open_calls verbs, waits;
 	struct engine_login *login; /* NULL: none under way */
@@ -107,7 +114,8 @@ void engine_on_differ(struct engine *en); /* a heartbeat said that the tracker's
 void engine_shares_changed(struct engine *en); /* the heartbeat is to tell it */
 void engine_share_removed(struct engine *en, const struct id16 *gid, const struct id16 *fid, const char *why);
 void engine_forget_share(struct engine *en, const struct id16 *gid, const struct id16 *fid);
-void engine_on_shared(void *owner, const struct share_info *share, const struct id32 *content);
+void engine_on_shared(void *owner, const struct share_info *share, const struct id32 *content, uint64_t job);
+void engine_take_kept(void *arg, struct queue_node *nodes);
 void engine_on_unshared(void *owner, const struct id16 *gid, const struct id16 *fid, const char *why);
 
 /* engine_events.c */

@@ -85,7 +85,39 @@ static void give_up_changed(struct engine *en, struct share *share, const char *
 
 /* -- from the transfers */
 
-void engine_on_shared(void *owner, const struct share_info *info, const struct id32 *content)
+static void run_kept(struct work *work)
+{
+	(void)work; /* that it is its turn says it all */
+}
+
+void engine_take_kept(void *arg, struct queue_node *nodes)
+{
+	struct engine *en = arg;
+
+	for (struct queue_node *next; nodes != NULL; nodes = next) {
+		next = nodes->next;
+		struct engine_kept *kept = container_of(container_of(nodes, struct work, node), struct engine_kept, work);
+		if (en->transfers != NULL)
+			transfers_kept(en->transfers, kept->job);
+		free(kept);
+	}
+}
+
+/* The job is done when its share is on the disk, so that a client that is killed then goes on sharing it. */
+static void keep(struct engine *en, uint64_t job)
+{
+	struct engine_kept *kept = try_alloc(sizeof(*kept));
+
+	if (kept == NULL) {
+		transfers_kept(en->transfers, job);
+		return;
+	}
+	kept->work = (struct work){ .run = run_kept, .done = en->kept };
+	kept->job = job;
+	shares_after_writing(en->shares, &kept->work);
+}
+
+void engine_on_shared(void *owner, const struct share_info *info, const struct id32 *content, uint64_t job)
 {
 	struct engine *en = owner;
 	struct share_info absolute = *info;
@@ -93,6 +125,7 @@ void engine_on_shared(void *owner, const struct share_info *info, const struct i
 
 	if (en->shares == NULL) {
 		log_line(en->log, LOG_WARN, "shares", "'%s' was finished after the logout and is not kept", info->file);
+		transfers_kept(en->transfers, job);
 		return;
 	}
 	if (info->path[0] != '/' && getcwd(folder, sizeof(folder)) != NULL)
@@ -104,6 +137,7 @@ void engine_on_shared(void *owner, const struct share_info *info, const struct i
 		share->served = true; /* the transfers serve it from here on by themselves */
 	free(path);
 	engine_shares_changed(en);
+	keep(en, job);
 }
 
 void engine_on_unshared(void *owner, const struct id16 *gid, const struct id16 *fid, const char *why)

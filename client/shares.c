@@ -292,6 +292,11 @@ static enum shoal_err write_behind(struct shares *s, const struct share *share, 
 	return SHOAL_OK;
 }
 
+void shares_after_writing(struct shares *s, struct work *work)
+{
+	workers_post(s->writer, work); /* one thread, no limit: it comes after what was posted before */
+}
+
 static bool look(const char *path, struct share_info *out)
 {
 	struct stat st;

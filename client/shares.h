@@ -10,6 +10,7 @@
 #ifndef SHOAL_CLIENT_SHARES_H
 #define SHOAL_CLIENT_SHARES_H
 #include "client/engine.h"
+#include "core/base/workers.h"
 
 struct shares;
 
@@ -38,6 +39,9 @@ char *shares_folder(const char *state, const struct id32 *cluster, const char *u
 /* Adds or replaces. mtime and inode are looked up if info has none. SHOAL_EBUSY: no memory. */
 enum shoal_err shares_put(struct shares *s, const struct share_info *info, const struct id32 *content);
 void shares_remove(struct shares *s, const struct id16 *gid, const struct id16 *fid);
+/* work->run(), on the writer's thread, when everything that was changed so far is in the database; then it goes to
+ * work->done. Also when the writing failed, which is in the log. */
+void shares_after_writing(struct shares *s, struct work *work);
 void shares_set_dropped(struct shares *s, struct share *share, bool dropped);
 /* NULL if there is none. Valid until it is put again or removed. */
 struct share *shares_find(struct shares *s, const struct id16 *gid, const struct id16 *fid);

@@ -247,6 +247,14 @@ bool transfers_job_info(struct transfers *t, uint64_t job, struct job_info *out)
 	return true;
 }
 
+void transfers_kept(struct transfers *t, uint64_t job)
+{
+	struct job *j = job_find(t, job);
+
+	if (j != NULL && !job_state_final(j->info.state))
+		j->ops->kept(j);
+}
+
 unsigned transfers_running(const struct transfers *t)
 {
 	const struct job *j;

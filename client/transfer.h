@@ -18,8 +18,9 @@ struct transfers_config {
 	struct tls_identity *identity;  /* the device */
 	const char *meta_folder;        /* cache of metainfo */
 	void (*job_event)(void *owner, const char *word, const struct job_info *job);
-	/* A finished upload or download is shared from now on; the engine keeps the list (client/shares.h). */
-	void (*shared)(void *owner, const struct share_info *share, const struct id32 *content);
+	/* A finished upload or download is shared from now on; the engine keeps the list (client/shares.h). The job is done
+	 * when transfers_kept() says that the list is on the disk: who was told "done" may be killed the next moment. */
+	void (*shared)(void *owner, const struct share_info *share, const struct id32 *content, uint64_t job);
 	void (*unshared)(void *owner, const struct id16 *gid, const struct id16 *fid, const char *why);
 	void *owner;
 };
@@ -35,6 +36,7 @@ uint64_t transfers_upload(struct transfers *t, const struct call *c);
 /* CALL_JOBS .. CALL_JOB_LIMIT, CALL_LIMITS: answers into the call at once. */
 void transfers_answer(struct transfers *t, struct call *c);
 bool transfers_job_info(struct transfers *t, uint64_t job, struct job_info *out);
+void transfers_kept(struct transfers *t, uint64_t job); /* also from within shared() */
 unsigned transfers_running(const struct transfers *t); /* jobs that have not ended and are not paused by the user */
 
 /* Files that may be served from now on (from the shares list), or no longer. The file is opened when first asked for;

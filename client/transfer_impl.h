@@ -188,6 +188,7 @@ struct job_ops {
 	void (*limit)(struct job *j, uint64_t bytes_per_s);
 	void (*peers)(struct job *j, struct call *c);
 	void (*explain)(struct job *j, struct buf *b);
+	void (*kept)(struct job *j); /* its share is in the list on the disk */
 	void (*look)(struct job *j); /* brings info up to date */
 	void (*free)(struct job *j);
 };

@@ -20,7 +20,7 @@ struct put_call {
 	uint64_t call; /* 0: free */
 };
 
-enum upload_phase { UP_CHECK, UP_HASH, UP_PUT, UP_TELL, UP_OVER };
+enum upload_phase { UP_CHECK, UP_HASH, UP_PUT, UP_TELL, UP_KEEP, UP_OVER };
 
 struct upload_job {
 	struct job job;
@@ -33,7 +33,9 @@ struct upload_job {
 	struct metainfo *meta;
 	struct file_hash_progress progress;
 	struct task task;
-	bool busy, cancelled;
+	bool busy;    /* the task is out */
+	bool stopped; /* by the user, or because it is late: ends as soon as it can */
+	bool late;
 	enum shoal_err rc;
 	struct error error;
 	uint64_t call;
@@ -69,6 +71,36 @@ static void fail(struct upload_job *up, const struct error *e)
 	job_end(&up->job, JOB_STATE_FAILED, e);
 }
 
+/* Cancelled, or its time is over. */
+static void end_early(struct upload_job *up)
+{
+	struct error e = { 0 };
+
+	if (up->late) {
+		error_set(&e, SHOAL_ETIMEOUT, "'%s' could not be shared within %u ms", up->job.info.file,
+		          up->job.opts.timeout_ms);
+		fail(up, &e);
+		return;
+	}
+	drop_calls(up);
+	up->phase = UP_OVER;
+	job_end(&up->job, JOB_STATE_CANCELLED, NULL);
+}
+
+/* Not when the tracker has it already, or may have: who is listed as a seeder has to know it. */
+static void stop(struct upload_job *up, bool late)
+{
+	struct link_status s;
+
+	if (!up->stopped)
+		up->late = late;
+	up->stopped = true;
+	atomic_store(&up->progress.cancel, true);
+	link_status(up->job.t->config.link, &s);
+	if (!up->busy && up->phase != UP_KEEP && (up->phase != UP_TELL || !s.up))
+		end_early(up);
+}
+
 static void fail_reply(struct upload_job *up, const struct link_reply *reply)
 {
 	struct error e = { 0 };
@@ -102,6 +134,10 @@ static void on_told(void *arg, const struct link_reply *reply)
 		.mtime_ns = up->stamp.mtime_ns, .inode = up->stamp.inode };
 
 	up->call = 0;
+	if (reply->code != SHOAL_OK && up->stopped) {
+		end_early(up);
+		return;
+	}
 	if (reply->code != SHOAL_OK) {
 		fail_reply(up, reply);
 		return;
@@ -112,12 +148,19 @@ static void on_told(void *arg, const struct link_reply *reply)
 	memcpy(share.group, info->group, sizeof(share.group));
 	if (!slice_to_str(rep.name, share.file, sizeof(share.file)) || share.file[0] == '\0')
 		memcpy(share.file, info->file, sizeof(share.file));
-	up->phase = UP_OVER;
+	up->phase = UP_KEEP;
 	transfers_serve(t, &share, &up->meta->content_id);
-	t->config.shared(t->config.owner, &share, &up->meta->content_id);
-	metainfo_free(up->meta);
-	up->meta = NULL;
-	job_end(&up->job, JOB_STATE_DONE, NULL);
+	t->config.shared(t->config.owner, &share, &up->meta->content_id, info->id);
+}
+
+static void kept(struct job *j)
+{
+	struct upload_job *up = upload_of(j);
+
+	if (up->phase != UP_KEEP)
+		return;
+	up->phase = UP_OVER;
+	job_end(j, JOB_STATE_DONE, NULL);
 }
 
 static void tell(struct upload_job *up)
@@ -190,9 +233,8 @@ static void hashed(struct task *task)
 	up->busy = false;
 	if (up->job.t->stopping || up->phase != UP_HASH)
 		return;
-	if (up->cancelled) {
-		up->phase = UP_OVER;
-		job_end(&up->job, JOB_STATE_CANCELLED, NULL);
+	if (up->stopped) {
+		end_early(up);
 		return;
 	}
 	if (up->rc != SHOAL_OK) {
@@ -270,9 +312,8 @@ static void resolved(struct task *task)
 	up->busy = false;
 	if (up->job.t->stopping || up->phase != UP_CHECK)
 		return;
-	if (up->cancelled) {
-		up->phase = UP_OVER;
-		job_end(&up->job, JOB_STATE_CANCELLED, NULL);
+	if (up->stopped) {
+		end_early(up);
 		return;
 	}
 	if (up->rc != SHOAL_OK) {
@@ -308,16 +349,8 @@ static void pause_job(struct job *j)
 
 static void cancel_job(struct job *j, bool keep_part)
 {
-	struct upload_job *up = upload_of(j);
-
 	(void)keep_part;
-	drop_calls(up);
-	up->cancelled = true;
-	atomic_store(&up->progress.cancel, true);
-	if (up->busy)
-		return; /* ends when the pool lets go of it */
-	up->phase = UP_OVER;
-	job_end(j, JOB_STATE_CANCELLED, NULL);
+	stop(upload_of(j), false);
 }
 
 static void look(struct job *j)
@@ -332,7 +365,8 @@ static void explain(struct job *j, struct buf *b)
 {
 	static const char *const what[] = {
 		[UP_CHECK] = "asking the tracker whether it may be shared", [UP_HASH] = "hashing",
-		[UP_PUT] = "handing the piece hashes to the tracker", [UP_TELL] = "telling the tracker", [UP_OVER] = "over",
+		[UP_PUT] = "handing the piece hashes to the tracker", [UP_TELL] = "telling the tracker",
+		[UP_KEEP] = "writing it into the list of shares", [UP_OVER] = "over",
 	};
 
 	buf_printf(b, "%s: %s", job_state_word(j->info.state), what[upload_of(j)->phase]);
@@ -342,18 +376,10 @@ static void explain(struct job *j, struct buf *b)
 
 static void tick(struct job *j, uint64_t now_ms)
 {
-	struct error e = { 0 };
-
 	(void)now_ms;
 	look(j);
-	if (j->opts.timeout_ms == 0 || (clock_mono_us() - j->started_us) / 1000 <= j->opts.timeout_ms)
-		return;
-	if (upload_of(j)->busy) { /* hashing cannot be left alone: it is stopped first */
-		atomic_store(&upload_of(j)->progress.cancel, true);
-		return;
-	}
-	error_set(&e, SHOAL_ETIMEOUT, "'%s' could not be shared within %u ms", j->info.file, j->opts.timeout_ms);
-	fail(upload_of(j), &e);
+	if (j->opts.timeout_ms > 0 && (clock_mono_us() - j->started_us) / 1000 > j->opts.timeout_ms)
+		stop(upload_of(j), true);
 }
 
 static void free_job(struct job *j)
@@ -375,6 +401,7 @@ static const struct job_ops upload_ops = {
 	.cancel = cancel_job,
 	.tick = tick,
 	.explain = explain,
+	.kept = kept,
 	.look = look,
 	.free = free_job,
 };

@@ -8,7 +8,7 @@
 #include "core/base/mem.h"
 #include "tests/unit/client/tracker_stub.h"
 
-/* -- fake transfers: an upload ends at once if its path exists, else it waits for CALL_JOB_CANCEL */
+/* -- fake transfers: an upload ends when its share is kept if its path exists, else it waits for CALL_JOB_CANCEL */
 
 struct transfers {
 	struct transfers_config config;
@@ -54,10 +54,14 @@ uint64_t transfers_upload(struct transfers *t, const struct call *c)
 		return job->id;
 	struct share_info share = { .gid.b = { 1 }, .fid.b = { 5 }, .group = "band", .file = "song", .size = 5 };
 	share.path = c->path;
-	t->config.shared(t->config.owner, &share, &content);
-	job->state = JOB_STATE_DONE;
-	t->config.job_event(t->config.owner, "job.done", job);
+	t->config.shared(t->config.owner, &share, &content, job->id); /* transfers_kept() ends it */
 	return job->id;
+}
+
+void transfers_kept(struct transfers *t, uint64_t job)
+{
+	t->jobs[job - 1].state = JOB_STATE_DONE;
+	t->config.job_event(t->config.owner, "job.done", &t->jobs[job - 1]);
 }
 
 uint64_t transfers_download(struct transfers *t, const struct call *c)

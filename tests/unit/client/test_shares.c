@@ -67,6 +67,40 @@ static void a_share_is_remembered(void)
 	free(path);
 }
 
+static void nothing(struct work *work)
+{
+	(void)work;
+}
+
+/* What a client that is killed at that moment leaves behind. */
+static void after_writing_it_survives_a_kill(void)
+{
+	struct shares *s = open_for("gus");
+	char *folder = folder_of("gus"), *left = folder_of("hal"), *path = make_file("y", "12345"), *command;
+	struct share_info info = info_of(4, "y", path);
+	struct id32 content = { 0 };
+	struct queue *done = queue_new();
+	struct work work = { .run = nothing, .done = done };
+	for (uint8_t i = 0; i < 50; i++) {
+		info.fid.b[0] = i;
+		CHECK_INT(shares_put(s, &info, &content), ==, SHOAL_OK);
+	}
+	shares_after_writing(s, &work);
+	CHECK(queue_wait(done, 10000));
+	CHECK(queue_take_all(done) == &work.node);
+	command = str_printf("mkdir -p '%s' && cp '%s'/shares.db* '%s'", left, folder, left);
+	CHECK_INT(system(command), ==, 0);
+	shares_close(s);
+	s = open_for("hal");
+	CHECK_INT(shares_count(s), ==, 50);
+	shares_close(s);
+	queue_free(done);
+	free(command);
+	free(left);
+	free(folder);
+	free(path);
+}
+
 static void a_changed_file_is_noticed(void)
 {
 	struct shares *s = open_for("bea");
@@ -211,7 +245,8 @@ static void a_damaged_list_is_set_aside(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_share_is_remembered), TEST(a_changed_file_is_noticed), TEST(what_is_dropped_is_not_forgotten),
+		TEST(a_share_is_remembered), TEST(after_writing_it_survives_a_kill), TEST(a_changed_file_is_noticed),
+		TEST(what_is_dropped_is_not_forgotten),
 		TEST(count_and_digest_follow_every_change), TEST(a_second_process_is_told_who_has_it),
 		TEST(names_make_safe_folders), TEST(a_damaged_list_is_set_aside),
 	};

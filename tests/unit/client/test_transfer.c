@@ -32,6 +32,8 @@ struct link { /* one client */
 	bool offline;
 	struct id16 uid;
 	unsigned nshared, nunshared, nstalled;
+	bool slow_disk;   /* the list of shares is not written by itself: */
+	uint64_t to_keep; /* this job waits for it */
 	enum shoal_err stall;
 	char path[300]; /* scratch */
 };
@@ -302,13 +304,17 @@ static void job_event(void *owner, const char *word, const struct job_info *job)
 	}
 }
 
-static void shared(void *owner, const struct share_info *share, const struct id32 *content)
+static void shared(void *owner, const struct share_info *share, const struct id32 *content, uint64_t job)
 {
 	struct link *l = owner;
 
 	CHECK(access(share->path, R_OK) == 0);
 	CHECK(!id32_is_zero(content));
 	l->nshared++;
+	if (l->slow_disk)
+		l->to_keep = job;
+	else
+		transfers_kept(l->t, job);
 }
 
 static void unshared(void *owner, const struct id16 *gid, const struct id16 *fid, const char *why)
@@ -822,6 +828,39 @@ static void a_former_member_is_cut_off(void)
 	world_free(w);
 }
 
+static bool something_to_keep(struct world *w)
+{
+	return w->clients[0].to_keep != 0 || w->clients[1].to_keep != 0;
+}
+
+/* Whoever is told "done" may be killed the next moment, and shares the file after his next start. */
+static void nothing_is_done_before_it_is_kept(void)
+{
+	struct world *w = world_new(2, true);
+	char *path = make_file(w, 0, "song", 2 * PIECE_SIZE);
+	struct call cancel = { .kind = CALL_JOB_CANCEL };
+
+	w->clients[0].slow_disk = w->clients[1].slow_disk = true;
+	uint64_t up = upload(w, 0, path);
+	run_until(w, something_to_keep);
+	CHECK(!job_state_final(job_of(w, 0, up).state));
+	cancel.job = up;
+	transfers_answer(w->clients[0].t, &cancel); /* too late: everybody knows of it */
+	CHECK(!job_state_final(job_of(w, 0, up).state));
+	transfers_kept(w->clients[0].t, up);
+	CHECK_INT(job_of(w, 0, up).state, ==, JOB_STATE_DONE);
+	w->clients[0].to_keep = 0;
+
+	uint64_t down = download(w, 1, "song", defaults);
+	run_until(w, something_to_keep);
+	CHECK(!job_state_final(job_of(w, 1, down).state));
+	transfers_kept(w->clients[1].t, down);
+	run_until(w, all_ended);
+	expect_done(w, 1, down);
+	free(path);
+	world_free(w);
+}
+
 static void refusals_say_why(void)
 {
 	struct world *w = world_new(1, false);
@@ -853,6 +892,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_stopped_download_goes_on_where_it_was),
 	TEST(the_tracker_goes_and_the_transfer_goes_on),
 	TEST(a_former_member_is_cut_off),
+	TEST(nothing_is_done_before_it_is_kept),
 	TEST(refusals_say_why),
 };
 CHECK_MAIN(tests)
