@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "core/base/mem.h"
 #include "core/base/name.h"
@@ -222,15 +225,34 @@ static enum shoal_err check_ours(const struct storage *st, bool part_new, bool j
 	return SHOAL_OK;
 }
 
+/* A file system in memory has nothing to lay out, and clears every page that is reserved: 0.25 s a GiB before the first
+ * piece can come. There it is enough that the room is free now. */
+static bool lies_in_memory(int fd, uint64_t size, bool *room)
+{
+	struct statfs fs;
+	if (fstatfs(fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC)
+		return false;
+	*room = fs.f_blocks == 0 || (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= size; /* 0 blocks: no limit */
+	return true;
+}
+
 static enum shoal_err preallocate(const struct storage *st, bool sparse, struct error *e)
 {
+	bool room = true;
 	int rc;
 
 	if (st->meta->size == 0 || sparse)
 		goto set_size;
-	do
-		rc = fallocate(st->part, 0, 0, (off_t)st->meta->size);
-	while (rc != 0 && errno == EINTR);
+	if (lies_in_memory(st->part, st->meta->size, &room) && room)
+		goto set_size;
+	if (room) {
+		do
+			rc = fallocate(st->part, 0, 0, (off_t)st->meta->size);
+		while (rc != 0 && errno == EINTR);
+	} else {
+		rc = -1;
+		errno = ENOSPC;
+	}
 	if (rc == 0)
 		return SHOAL_OK;
 	if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
