@@ -114,6 +114,8 @@ void download_done(struct download *dl)
 			                   .size = dl->wanted.size };
 		memcpy(info.group, dl->job.info.group, sizeof(info.group));
 		memcpy(info.file, dl->name, strlen(dl->name) + 1);
+		if (f == NULL) /* it was there already, or is empty: nobody has met it yet */
+			transfers_serve(t, &info, &dl->wanted.content);
 		t->config.shared(t->config.owner, &info, &dl->wanted.content, dl->job.info.id);
 	} else {
 		kept(&dl->job);
@@ -168,10 +170,8 @@ static void resume_job(struct job *j)
 		TAILQ_FOREACH(ch, &dl->file->channels, in_file)
 			if (ch->source != NULL)
 				swarm_on_pause(dl->swarm, ch->source, false, clock_mono_us());
-	if (!j->active)
-		job_set_state(j, JOB_STATE_QUEUED);
-	else
-		job_set_state(j, dl->phase == PHASE_RUN ? JOB_STATE_DOWNLOADING : JOB_STATE_STARTING);
+	if (dl->phase <= PHASE_RUN)
+		job_set_state(j, dl->phase >= PHASE_COPY ? JOB_STATE_DOWNLOADING : JOB_STATE_STARTING);
 }
 
 static void cancel_job(struct job *j, bool keep_part)
@@ -188,6 +188,7 @@ static void start_job(struct job *j)
 {
 	struct download *dl = download_of(j);
 
+	dl->paused = false;
 	dl->moved_ms = clock_mono_ms();
 	dl->phase = PHASE_FIND;
 	download_ask_tracker(dl);

@@ -5,6 +5,7 @@
  * download.c        making one, phases, ending it
  * download_run.c    pieces: what the swarm decides, what the peers bring
  * download_peers.c  whom to connect to; what the tracker is asked and told
+ * download_own.c    what this device shares already is copied
  * download_disk.c   opening, journal, whole-file hash, publishing, closing
  * download_show.c   peers(), explain(), states for people */
 #ifndef SHOAL_CLIENT_DOWNLOAD_H
@@ -16,6 +17,7 @@ enum download_phase {
 	PHASE_FIND,
 	PHASE_META,
 	PHASE_OPEN,   /* the destination */
+	PHASE_COPY,   /* what this device shares already */
 	PHASE_RUN,
 	PHASE_DRAIN,  /* all is there: what is out comes back */
 	PHASE_FINISH, /* the rest of the whole-file hash, fsync, rename */
@@ -68,6 +70,7 @@ struct download {
 	bool sink_ready;
 	struct storage_front *front;
 	struct storage_flush *flush;
+	struct own_copy *own;     /* PHASE_COPY */
 	struct swarm *swarm;
 	uint64_t swarm_at_us;     /* when it wants to be run again */
 	bool swarm_due;           /* something has happened */
@@ -120,8 +123,14 @@ struct source *download_source_of(struct download *dl, const struct channel *ch)
 void download_free_sources(struct download *dl);
 void download_drop_calls(struct download *dl);
 
+/* -- download_own.c */
+bool download_own_begin(struct download *dl); /* false: nothing to copy from; else download_begin() follows */
+void download_own_step(struct download *dl);  /* goes on, unless it is paused or at it */
+void download_own_free(struct download *dl);  /* its task is not out */
+
 /* -- download_disk.c */
 void download_open(struct download *dl);
+void download_begin(struct download *dl); /* asks for what is missing; if that is nothing, on to the end */
 void download_kick_disk(struct download *dl); /* front and journal, if they are behind */
 void download_finish(struct download *dl);
 void download_close(struct download *dl);

@@ -71,6 +71,7 @@ static enum shoal_err begin_run(struct download *dl, struct error *e)
 		dl->file = NULL;
 		return error_set(e, SHOAL_EBUSY, "'%s' is being downloaded already", dl->name);
 	}
+	file_close_channels(dl->file, SHOAL_OK); /* from before: nobody noted who has what; they are opened anew */
 	rc = piece_sink_init(&dl->sink, dl->st, dl->meta, &dl->limit, e);
 	if (rc != SHOAL_OK) {
 		file_release(dl->file);
@@ -91,11 +92,30 @@ static enum shoal_err begin_run(struct download *dl, struct error *e)
 	return SHOAL_OK;
 }
 
+static bool is_complete(const struct download *dl)
+{
+	enum storage_start how = storage_start(dl->st);
+
+	return how == STORAGE_COMPLETE || how == STORAGE_SKIPPED || dl->meta->npieces == 0 || storage_has_all(dl->st);
+}
+
+void download_begin(struct download *dl)
+{
+	struct error e = { 0 };
+
+	if (is_complete(dl)) {
+		dl->phase = PHASE_DRAIN;
+		job_set_state(&dl->job, JOB_STATE_VERIFYING);
+		download_settle(dl);
+	} else if (begin_run(dl, &e) != SHOAL_OK) {
+		download_fail(dl, &e);
+	}
+}
+
 static void opened(struct task *task)
 {
 	struct download *dl = container_of(task, struct download, open_task);
 	struct job_info *info = &dl->job.info;
-	struct error e = { 0 };
 
 	dl->tasks--;
 	if (dl->phase != PHASE_OPEN || dl->job.t->stopping)
@@ -114,16 +134,10 @@ static void opened(struct task *task)
 	snprintf(info->path, sizeof(info->path), "%s", storage_path(dl->st));
 	info->resumed = storage_verified_bytes(dl->st);
 	job_count(&dl->job, info->resumed);
-	enum storage_start how = storage_start(dl->st);
-	if (how == STORAGE_COMPLETE || how == STORAGE_SKIPPED || dl->meta->npieces == 0 || storage_has_all(dl->st)) {
-		if (how == STORAGE_SKIPPED)
-			dl->job.opts.no_share = true; /* whatever it is, it is not known to be this */
-		dl->phase = PHASE_DRAIN;
-		job_set_state(&dl->job, JOB_STATE_VERIFYING);
-		download_settle(dl);
-	} else if (begin_run(dl, &e) != SHOAL_OK) {
-		download_fail(dl, &e);
-	}
+	if (storage_start(dl->st) == STORAGE_SKIPPED)
+		dl->job.opts.no_share = true; /* whatever it is, it is not known to be this */
+	if (is_complete(dl) || !download_own_begin(dl))
+		download_begin(dl);
 }
 
 void download_open(struct download *dl)
@@ -178,7 +192,7 @@ static void flush_done(struct task *task)
 
 void download_kick_disk(struct download *dl)
 {
-	if (dl->phase != PHASE_RUN)
+	if (dl->phase != PHASE_RUN && dl->phase != PHASE_COPY)
 		return;
 	if (dl->front == NULL && !dl->front_broken)
 		dl->front_broken = storage_front_new(dl->st, &dl->front, &dl->front_error) != SHOAL_OK;
@@ -409,6 +423,7 @@ static void put_away(struct download *dl)
 	if (dl->sink_ready)
 		piece_sink_fini(&dl->sink);
 	dl->sink_ready = false;
+	download_own_free(dl);
 	storage_front_free(dl->front);
 	dl->front = NULL;
 }

@@ -75,6 +75,8 @@ static void retry_disk(struct download *dl, uint64_t now_ms)
 	dl->disk_retry_ms = 0;
 	if (dl->phase == PHASE_OPEN)
 		download_open(dl);
+	else if (dl->phase == PHASE_COPY)
+		download_own_step(dl);
 	else if (dl->phase == PHASE_FINISH)
 		download_finish(dl);
 	else
@@ -92,6 +94,8 @@ void download_tick(struct job *j, uint64_t now_ms)
 		return;
 	if ((dl->phase == PHASE_RUN || dl->phase == PHASE_FIND) && now_ms >= dl->ask_at_ms && dl->job.t->logged_in)
 		download_ask_tracker(dl);
+	if (dl->phase == PHASE_COPY)
+		download_own_step(dl);
 	if (dl->phase == PHASE_RUN) {
 		download_connect(dl, now_ms);
 		download_kick_disk(dl);
@@ -184,6 +188,7 @@ void download_explain(struct job *j, struct buf *b)
 		buf_printf(b, "fetching piece hashes, %u parts are there", have);
 		break;
 	case PHASE_OPEN: buf_printf(b, "opening '%s'", dl->dest); break;
+	case PHASE_COPY: buf_printf(b, "copying what this device shares already, %u pieces", j->info.pieces); break;
 	case PHASE_RUN: explain_run(dl, b); break;
 	case PHASE_DRAIN:
 	case PHASE_FINISH: buf_printf(b, "every piece is there; the whole file is being verified and flushed"); break;

@@ -325,11 +325,11 @@ static void answer_job(struct transfers *t, struct job *j, struct call *c)
 	case CALL_JOB_EXPLAIN: explain(j, c); break;
 	case CALL_JOB_PAUSE:
 		if (!over)
-			j->ops->pause(j);
+			job_pause(j);
 		break;
 	case CALL_JOB_RESUME:
 		if (!over)
-			j->ops->resume(j);
+			job_resume(j);
 		break;
 	case CALL_JOB_CANCEL:
 		if (!over)
@@ -370,13 +370,13 @@ void transfers_serve(struct transfers *t, const struct share_info *share, const 
 
 	if (f == NULL)
 		return;
-	if (f->complete && f->path != NULL && strcmp(f->path, share->path) == 0)
+	struct file_stamp stamp = { .size = share->size, .mtime_ns = share->mtime_ns, .inode = share->inode };
+	bool stamped = share->mtime_ns != 0 || share->inode != 0;
+	if (f->complete && strcmp(f->path, share->path) == 0 && stamped && f->has_stamp && file_stamp_eq(&f->stamp, &stamp))
 		return;
 	file_set_complete(f, share->path);
-	if (share->mtime_ns != 0 || share->inode != 0) {
-		f->has_stamp = true;
-		f->stamp = (struct file_stamp){ .size = share->size, .mtime_ns = share->mtime_ns, .inode = share->inode };
-	}
+	f->has_stamp = f->complete && stamped;
+	f->stamp = stamp;
 }
 
 void transfers_unserve(struct transfers *t, const struct id16 *gid, const struct id16 *fid)

@@ -181,8 +181,8 @@ void serve_pump(struct transfers *t);
 struct job;
 struct job_ops {
 	void (*start)(struct job *j);
-	void (*pause)(struct job *j);
-	void (*resume)(struct job *j);
+	void (*pause)(struct job *j);  /* PAUSED afterwards, if that can be */
+	void (*resume)(struct job *j); /* it was PAUSED and has a place again */
 	void (*cancel)(struct job *j, bool keep_part);
 	void (*tick)(struct job *j, uint64_t now_ms);
 	void (*limit)(struct job *j, uint64_t bytes_per_s);
@@ -201,6 +201,7 @@ struct job {
 	struct call_opts opts;
 	bool active;            /* has one of the max_active places */
 	bool started;
+	bool held;              /* paused by the user: it has no place */
 	uint64_t started_us;
 	uint64_t told_bytes;    /* as of the last progress event */
 	enum job_state told_state;
@@ -216,6 +217,8 @@ void job_set_state(struct job *j, enum job_state state);           /* and tells 
 void job_stall(struct job *j, enum shoal_err code, const char *why); /* told when it is news */
 void job_end(struct job *j, enum job_state state, const struct error *e);
 void job_count(struct job *j, uint64_t bytes); /* bytes verified by now, for the rate */
+void job_pause(struct job *j);
+void job_resume(struct job *j); /* waits for a place again */
 void jobs_start_waiting(struct transfers *t);
 void jobs_turn(struct transfers *t); /* in the loop's next turn: starts what may start, forgets the oldest */
 void jobs_tick(struct transfers *t, uint64_t now_ms);

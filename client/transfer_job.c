@@ -88,7 +88,7 @@ void job_set_state(struct job *j, enum job_state state)
 
 void job_stall(struct job *j, enum shoal_err code, const char *why)
 {
-	if (j->info.state == JOB_STATE_STALLED && j->info.error.code == code)
+	if (j->held || (j->info.state == JOB_STATE_STALLED && j->info.error.code == code))
 		return;
 	j->info.state = JOB_STATE_STALLED;
 	error_set(&j->info.error, code, "%s", why);
@@ -175,8 +175,33 @@ static void start_some(struct transfers *t)
 			continue;
 		j->active = true;
 		t->nactive++;
-		start(j);
+		if (j->started)
+			j->ops->resume(j);
+		else
+			start(j);
 	}
+}
+
+/* -- paused by the user */
+
+void job_pause(struct job *j)
+{
+	if (j->held)
+		return;
+	j->ops->pause(j);
+	j->held = j->info.state == JOB_STATE_PAUSED;
+	if (j->held)
+		give_place(j);
+}
+
+void job_resume(struct job *j)
+{
+	if (!j->held)
+		return;
+	j->held = false;
+	if (j->info.state == JOB_STATE_PAUSED) /* else nothing was missing any more, and it went on */
+		job_set_state(j, JOB_STATE_QUEUED);
+	jobs_start_waiting(j->t);
 }
 
 uint64_t job_add(struct transfers *t, struct job *j)
