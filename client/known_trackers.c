@@ -12,7 +12,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 
-enum { FILE_SIZE_MAX = 1 << 20, LINE_SIZE = ADDRESS_MAX + 80 };
+enum { FILE_SIZE_MAX = 1 << 20, LINE_SIZE = ADDRESS_MAX + 81 };
 
 struct known_trackers {
 	char *path;
@@ -91,6 +91,10 @@ static enum shoal_err look_up(const struct known_trackers *k, const char *wanted
 		buf_free(&text);
 		return rc == SHOAL_ENOTFOUND ? SHOAL_OK : rc;
 	}
+	if (text.len != 0 && memchr(text.data, '\0', text.len) != NULL) { /* the rest would be read by nobody */
+		buf_free(&text);
+		return error_set(e, SHOAL_EUSAGE, "'%s' holds a zero byte: it is damaged", k->path);
+	}
 	char *all = buf_steal_str(&text);
 	unsigned number = 1;
 	for (char *line = all; rc == SHOAL_OK && line != NULL; line = next, number++) {
@@ -149,6 +153,13 @@ bool known_trackers_cluster(const struct known_trackers *k, struct id32 *out)
 	return k->has_cluster;
 }
 
+/* A file that was edited may end in the middle of a line: the new one must not become a part of that. */
+static bool ends_a_line(int fd)
+{
+	char last = '\n';
+	return lseek(fd, -1, SEEK_END) < 0 || (read(fd, &last, 1) == 1 && last == '\n');
+}
+
 static enum shoal_err write_down(const struct known_trackers *k, const char *address, const struct id32 *identity,
                                  struct error *e)
 {
@@ -159,11 +170,15 @@ static enum shoal_err write_down(const struct known_trackers *k, const char *add
 	free(folder);
 	if (rc != SHOAL_OK)
 		return rc;
-	int fd = open(k->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int fd = open(k->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(e, "cannot open '%s'", k->path);
-	int len = snprintf(line, sizeof(line), "%s %s\n", address, fingerprint(identity, print));
-	if (flock(fd, LOCK_EX) != 0 || !fs_write_all(fd, line, (size_t)len) || fsync(fd) != 0)
+	int len = snprintf(line, sizeof(line), "\n%s %s\n", address, fingerprint(identity, print)), skip = 0;
+	if (flock(fd, LOCK_EX) == 0)
+		skip = ends_a_line(fd);
+	else
+		rc = error_errno(e, "cannot lock '%s'", k->path);
+	if (rc == SHOAL_OK && (!fs_write_all(fd, line + skip, (size_t)(len - skip)) || fsync(fd) != 0))
 		rc = error_errno(e, "cannot write '%s'", k->path);
 	if (close(fd) != 0 && rc == SHOAL_OK)
 		rc = error_errno(e, "cannot write '%s'", k->path);

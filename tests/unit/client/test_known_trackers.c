@@ -111,6 +111,42 @@ static void lines_that_cannot_be_are_refused(void)
 	free(path);
 }
 
+/* Found by fuzz_known: what was behind a zero byte was not seen, so a first contact bound nobody. */
+static void a_zero_byte_is_damage(void)
+{
+	static const char text[] = "# who was met\n\0\n10.0.0.1:5001 sha256:"
+	                           "0101010101010101010101010101010101010101010101010101010101010101\n";
+	char *path = fresh_path("zero");
+	struct error e = { 0 };
+	CHECK_INT(fs_write_file(path, text, sizeof(text) - 1, 0600, NULL), ==, SHOAL_OK);
+	CHECK(known_trackers_open(path, &two, NULL, &e) == NULL);
+	CHECK_INT(e.code, ==, SHOAL_EUSAGE);
+	CHECK(strstr(e.message, "zero byte") != NULL);
+	free(path);
+}
+
+/* Found by fuzz_known: the new line became a part of an edited file's last one, and no client could start any more. */
+static void a_last_line_without_an_end_is_left_alone(void)
+{
+	char *path = fresh_path("unended");
+	struct id32 good = identity(1);
+	struct error e = { 0 };
+	bool first;
+	write_text(path, "10.0.0.1:5001 sha256:0101010101010101010101010101010101010101010101010101010101010101");
+	struct known_trackers *k = known_trackers_open(path, &two, NULL, &e);
+	CHECK_INT(known_trackers_check(k, &lines[1].addr, &good, &first, &e), ==, SHOAL_OK);
+	CHECK(first);
+	known_trackers_close(k);
+	k = known_trackers_open(path, &two, NULL, &e);
+	CHECK(k != NULL);
+	for (size_t i = 0; i < 2; i++) {
+		CHECK_INT(known_trackers_check(k, &lines[i].addr, &good, &first, &e), ==, SHOAL_OK);
+		CHECK(!first);
+	}
+	known_trackers_close(k);
+	free(path);
+}
+
 static void each_running_client_has_a_key_of_its_own(void)
 {
 	char *folder = str_printf("%s/keys/data", check_folder());
@@ -146,7 +182,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_first_contact_counts), TEST(a_pinned_cluster_trusts_nothing_else),
-		TEST(lines_that_cannot_be_are_refused), TEST(each_running_client_has_a_key_of_its_own),
+		TEST(lines_that_cannot_be_are_refused), TEST(a_zero_byte_is_damage),
+		TEST(a_last_line_without_an_end_is_left_alone), TEST(each_running_client_has_a_key_of_its_own),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
 }
