@@ -16,6 +16,7 @@
 #include "core/piece/storage_internal.h"
 
 #define MAGIC "SHOALPS1"
+#define SEQ_MAX (UINT64_MAX / 2) /* none of ours comes near it; behind a larger one there would soon be no newer */
 enum {
 	AT_SEQ = 8,
 	AT_CONTENT = 16,
@@ -114,7 +115,7 @@ bool journal_load(struct storage *st)
 		if (file_reader_read(&r, entry_offset(st, slot), p, entry_len(st), NULL) != SHOAL_OK)
 			continue;
 		uint64_t seq = get_u64(p + AT_SEQ);
-		if (!entry_good(st, p) || seq % 2 != slot || seq <= st->seq)
+		if (!entry_good(st, p) || seq % 2 != slot || seq <= st->seq || seq > SEQ_MAX)
 			continue;
 		if (bitfield_from_wire(&bits, st->meta->npieces, p + AT_BITS, bits_len(st)) != SHOAL_OK)
 			continue;

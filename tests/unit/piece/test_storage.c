@@ -320,6 +320,28 @@ static void a_torn_journal_is_never_half_believed(void)
 	lab_free(&l);
 }
 
+/* Found by fuzz_journal: behind the largest number there is no newer entry, so what was fetched next was forgotten. */
+static void an_entry_with_an_absurd_number_is_not_believed(void)
+{
+	struct lab l = lab_new(3 * PIECE_SIZE);
+	struct storage *st = must_open(&l, STORAGE_FRESH);
+	struct buf j = { 0 };
+	struct id32 sum;
+	char *path = at(&l, "song.flac.part.state");
+
+	fetch(&l, st, 0, 1);
+	flush(st);
+	storage_close(st, NULL);
+	CHECK_INT(fs_read_file(path, 1 << 20, &j, NULL), ==, SHOAL_OK);
+	memset(j.data + 4096 + 8, 0xff, 8);
+	sha256_of(j.data + 4096, 97, &sum);
+	memcpy(j.data + 4096 + 97, sum.b, sizeof(sum.b));
+	CHECK_INT(believed(&l, j.data, j.len), ==, 0);
+	buf_free(&j);
+	free(path);
+	lab_free(&l);
+}
+
 static void a_part_file_of_the_wrong_size_is_not_believed(void)
 {
 	struct lab l = lab_new(5 * PIECE_SIZE + 5);
@@ -750,6 +772,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_killed_download_goes_on),
 	TEST(another_content_starts_over),
 	TEST(a_torn_journal_is_never_half_believed),
+	TEST(an_entry_with_an_absurd_number_is_not_believed),
 	TEST(a_part_file_of_the_wrong_size_is_not_believed),
 	TEST(policies_for_a_name_that_is_taken),
 	TEST(a_name_that_appears_late_is_not_overwritten),
