@@ -137,15 +137,22 @@ demo: deps
 bench: all $(BENCH)
 	tests/bench/run.sh
 
-# libFuzzer needs clang; every core source is built once more with it.
-FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# libFuzzer needs clang: everything is built once more with it, with warnings left to the real build. FUZZ=link: only
+# that target. After T seconds a target there is what it did in build/fuzz/*.log.
+FUZZ ?= *
+FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(FUZZ).c))
 T ?= 60
-fuzz: $(addprefix $(B)/fuzz/,$(FUZZERS))
-	tests/fuzz/run.sh $(T) $^
-$(B)/fuzz/%: tests/fuzz/%.c $(wildcard core/base/*.c core/wire/*.c core/registry/*.c core/piece/*.c)
-	@mkdir -p $(@D)
-	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -DOPENSSL_SUPPRESS_DEPRECATED -I. -pthread \
-		-fsanitize=fuzzer,address,undefined $^ -lcrypto -lm -o $@
+fuzz:
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang CFLAGS='-O1 -g -w' SAN=address,undefined,fuzzer-no-link fuzz-run
+fuzz-build: $(FUZZERS)
+fuzz-run: fuzz-build
+	tests/fuzz/run.sh $(T) $(FUZZERS)
+fuzz-seeds: $(B)/tests/fuzz/seeds
+	$< tests/fuzz/corpus
+below.fuzz := client tracker swarm sync piece registry net wire base
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/fuzz.o $(foreach f,$(below.fuzz),$(B)/lib$(f).a)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzz_%,$*),-fsanitize=fuzzer) $^ $(LIBS.all) -o $@
 
 lint:
 	scripts/lint.sh
@@ -157,6 +164,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz lint install clean
+.PHONY: all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
