@@ -86,6 +86,18 @@ static void kept(struct job *j)
 	download_close(dl);
 }
 
+/* Between two who have everything there is nothing to say: the place is for others. */
+static void close_idle_channels(struct file *f)
+{
+	struct channel *ch, *next;
+
+	for (ch = TAILQ_FIRST(&f->channels); ch != NULL; ch = next) {
+		next = TAILQ_NEXT(ch, in_file);
+		if (ch->source != NULL && swarm_peer_complete(ch->source) && ch->serving == 0)
+			channel_close(ch, CHANNEL_TELL, SHOAL_OK);
+	}
+}
+
 /* What others may ask of it from now on is asked of the finished file. */
 void download_done(struct download *dl)
 {
@@ -99,6 +111,7 @@ void download_done(struct download *dl)
 	download_drop_calls(dl);
 	if (share && f != NULL) {
 		file_set_complete(f, dl->job.info.path);
+		close_idle_channels(f);
 		f->download = NULL;
 		dl->file = NULL;
 		TAILQ_FOREACH(ch, &f->channels, in_file)
