@@ -6,6 +6,7 @@
 #include "client/peer_io.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/net/stream.h"
 #include "tests/unit/check.h"
@@ -297,6 +298,100 @@ static void a_file_goes_in_the_clear(void)
 	whole_file(true);
 }
 
+/* -- past 4 GiB, where an offset of 32 bits begins anew */
+
+static const uint32_t far_pieces[] = { 0, 8191, 8192, 8193 };
+enum { FAR_COUNT = 8194, FAR_LAST = 99 }; /* pieces; bytes in the last one */
+
+static uint8_t *far_bytes(unsigned i)
+{
+	uint8_t *bytes = xalloc(PIECE_SIZE);
+
+	memset(bytes, 'a' + (int)i, PIECE_SIZE);
+	return bytes;
+}
+
+/* Only the pieces that are asked for have data, and right hashes. */
+static char *far_file(struct metainfo **meta)
+{
+	char *path = str_printf("%s/far-%u", check_folder(), check_random(1u << 30));
+	struct id32 *hashes = xalloc(FAR_COUNT * sizeof(*hashes)), none = { 0 };
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct error e = { 0 };
+
+	CHECK_INT(metainfo_new((uint64_t)(FAR_COUNT - 1) * PIECE_SIZE + FAR_LAST, PIECE_SIZE, &none, NULL, meta, &e), ==, SHOAL_OK);
+	for (unsigned i = 0; i < COUNT_OF(far_pieces); i++) {
+		uint8_t *bytes = far_bytes(i);
+		uint32_t piece = far_pieces[i], len = metainfo_piece_len(*meta, piece);
+		CHECK(lseek(fd, (off_t)piece * PIECE_SIZE, SEEK_SET) >= 0);
+		CHECK_INT(write(fd, bytes, len), ==, len);
+		sha256_of(bytes, len, &hashes[piece]);
+		free(bytes);
+	}
+	close(fd);
+	for (uint32_t at = 0; at < FAR_COUNT; at += METAINFO_CHUNK) {
+		uint32_t n = FAR_COUNT - at < METAINFO_CHUNK ? FAR_COUNT - at : METAINFO_CHUNK;
+		CHECK_INT(metainfo_set_chunk(*meta, at / METAINFO_CHUNK, hashes + at, n), ==, SHOAL_OK);
+	}
+	metainfo_seal(*meta);
+	free(hashes);
+	return path;
+}
+
+static void far_files_init(struct files *f, unsigned nthreads)
+{
+	char *path = far_file(&f->meta);
+	struct error e = { 0 };
+
+	f->bytes = NULL;
+	f->source = xalloc(sizeof(*f->source) + nthreads * sizeof(struct source_slot));
+	f->source->nslots = nthreads;
+	CHECK_INT(shared_file_open(path, NULL, &f->source->shared, &e), ==, SHOAL_OK);
+	for (unsigned i = 0; i < nthreads; i++)
+		CHECK_INT(shared_file_reader(f->source->shared, &f->source->slots[i].reader, &e), ==, SHOAL_OK);
+	struct storage_options o = { .folder = check_folder(), .name = "far", .meta = f->meta, .sparse = true };
+	CHECK_INT(storage_open(&o, &f->st, &e), ==, SHOAL_OK);
+	peer_rate_init(&f->limit, 0);
+	CHECK_INT(piece_sink_init(&f->sink, f->st, f->meta, &f->limit, &e), ==, SHOAL_OK);
+	free(path);
+}
+
+static void far_pieces_go(bool plain)
+{
+	struct pair p;
+	struct files f;
+	struct file_reader r;
+	struct error e = { 0 };
+	uint8_t *got = xalloc(PIECE_SIZE);
+
+	go_up(&p, plain);
+	far_files_init(&f, peer_io_threads(p.b.io));
+	for (unsigned i = 0; i < COUNT_OF(far_pieces); i++) {
+		ask(&p, &f, far_pieces[i]);
+		serve_one(&p, &f, 0);
+		CHECK_INT(asked(&p), ==, ASK_OK);
+		served(&p, true);
+	}
+	CHECK_INT(storage_reader_open(f.st, &r, &e), ==, SHOAL_OK);
+	for (unsigned i = 0; i < COUNT_OF(far_pieces); i++) {
+		uint8_t *bytes = far_bytes(i);
+		uint32_t len = metainfo_piece_len(f.meta, far_pieces[i]);
+		CHECK_INT(file_reader_read(&r, (uint64_t)far_pieces[i] * PIECE_SIZE, got, len, &e), ==, SHOAL_OK);
+		CHECK(memcmp(got, bytes, len) == 0);
+		free(bytes);
+	}
+	file_reader_close(&r);
+	free(got);
+	close_pair(&p);
+	files_fini(&f);
+}
+
+static void pieces_past_4_gib_go(void)
+{
+	far_pieces_go(false);
+	far_pieces_go(true);
+}
+
 static void wrong_bytes_are_not_written(void)
 {
 	struct pair p;
@@ -452,6 +547,7 @@ static void a_limit_is_kept(void)
 static const struct CMUnitTest tests[] = {
 	TEST(a_file_goes_over_tls),
 	TEST(a_file_goes_in_the_clear),
+	TEST(pieces_past_4_gib_go),
 	TEST(wrong_bytes_are_not_written),
 	TEST(what_is_forgotten_comes_back_and_is_thrown_away),
 	TEST(a_stopped_transfer_ends_with_the_mark),
