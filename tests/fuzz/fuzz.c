@@ -129,7 +129,7 @@ uint64_t fuzz_u64(const struct fuzz_pool *pool, struct cursor *in)
 		return get_u64(in);
 	if (v < SMALL)
 		return v;
-	return v == SMALL ? pool->wall_ms : v == SMALL + 1 ? pool->wall_ms << 16 : UINT64_C(1) << (v - SMALL + 10);
+	return v == SMALL ? pool->wall_ms : v == SMALL + 1 ? pool->wall_ms << 16 : UINT64_C(1) << (v - SMALL + 8);
 }
 
 struct id16 fuzz_id16(const struct fuzz_pool *pool, struct cursor *in)

@@ -3,7 +3,8 @@
  *
  * What must hold: every byte it sends is a whole frame that its reader accepts; every command gets its reply or the
  * connection is closed; it does not spin; whoever says nothing is closed in time; afterwards it still serves; and what is
- * on the disk gives, loaded again, the registry that it had. The instructions: enum step in fuzz_step.h. */
+ * on the disk gives, loaded again, the registry that it had. The instructions: enum step in fuzz_step.h; FUZZ_SHOW=1 shows
+ * what they led to. */
 #include "tests/fuzz/fuzz_step.h"
 
 #include "core/sync/sync.h"
@@ -31,7 +32,8 @@ struct world {
 	uint8_t token[TOKEN_MAX];
 	conn_id last_id;
 	unsigned fail_after; /* memory, in the next step */
-	uint64_t slow;       /* dials are answered by themselves from now on */
+	bool settled;        /* dials are answered by themselves from now on */
+	bool show;           /* FUZZ_SHOW=1 in the environment: replies and log go to stderr */
 };
 
 /* -- env, where it differs from the rig's */
@@ -159,6 +161,9 @@ static void on_reply(struct world *w, struct side *s, struct slice body)
 	CHECK(head.code == SHOAL_OK || (head.message.len != 0 && head.flags == 0 && cursor_left(&c) == 0));
 	unsigned verb = head.serial < SERIALS ? s->verbs[head.serial] : 0;
 	CHECK(verb != 0 || s->raw);
+	if (w->show)
+		fprintf(stderr, "%s: %s %.*s\n", verb != 0 ? verb_word(verb) : "?", error_word(head.code),
+		        (int)head.message.len, (const char *)head.message.data);
 	if (verb == 0)
 		return;
 	note_token(w, head.code == SHOAL_OK ? verb : 0, c);
@@ -583,7 +588,7 @@ static void pass(struct world *w, uint64_t ms)
 		CHECK(ticks <= 200 + ms);
 		r->now = r->deadline > r->now ? r->deadline : r->now;
 		step(w, &tick);
-		for (size_t i = 0; w->slow != 0 && i < r->n_conns; i++)
+		for (size_t i = 0; w->settled && i < r->n_conns; i++)
 			if (w->sides[i].kind == DIALLED && !w->sides[i].connected && !r->conns[i].closed)
 				answer_dial(w, i, 0);
 	}
@@ -654,7 +659,7 @@ static void check_answered(const struct world *w)
 static void settle(struct world *w)
 {
 	w->fail_after = 0;
-	w->slow = 1;
+	w->settled = true;
 	w->rig.hold_commits = false;
 	mem_disk_fail_commits(w->rig.disk, SHOAL_OK, 0);
 	for (size_t i = 0; i < w->rig.n_conns; i++)
@@ -699,12 +704,22 @@ static void check_restart(struct world *w)
 	vvec_fini(&vector);
 }
 
+/* A tracker of a cluster looks for the others for 5 s before it lets anybody change something. */
+static void wait_until_joined(struct world *w)
+{
+	w->settled = true;
+	pass(w, 6000);
+	w->settled = false;
+}
+
 static void world_free(struct world *w)
 {
 	for (size_t i = 0; i < w->rig.n_conns; i++)
 		buf_free(&w->rig.conns[i].out);
 	w->rig.n_conns = 0;
+	struct log *log = w->rig.env.log;
 	rig_free(&w->rig); /* and with it w */
+	log_close(log);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -713,6 +728,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_begin();
 	struct world *w = world_new();
+	w->show = getenv("FUZZ_SHOW") != NULL;
+	w->rig.env.log = w->show ? log_open(NULL, LOG_DEBUG, LOG_DEBUG, NULL) : NULL;
+	if (get_u8(&in) % 2 == 0)
+		wait_until_joined(w);
 	for (int i = 0; i < STEPS_MAX && cursor_left(&in) != 0; i++)
 		do_step(w, &in);
 	settle(w);

@@ -19,7 +19,7 @@ for p in "$@"; do
 		echo "ok    $name: $runs runs, $cov"
 	else
 		echo "FAIL  $name"
-		tail -n 40 "$p.log"
+		grep -vE '^(#[0-9]|INFO:|stat::)' "$p.log" | tail -n 40
 		code=1
 	fi
 done
