@@ -320,7 +320,7 @@ struct got_meta {
 
 static struct got_meta *fetched(struct world *w)
 {
-	return (struct got_meta *)(void *)w->clients[1].path; /* scratch */
+	return w->scratch;
 }
 
 static void on_fetched(void *arg, struct metainfo *meta, const struct error *e)
@@ -350,6 +350,7 @@ static void fetch_meta(struct world *w, enum shoal_err code)
 static void more_hashes_than_one_chunk(void)
 {
 	struct world *w = world_new(2, true);
+	struct got_meta got = { 0 };
 	char *path = str_printf("%s/sparse", w->clients[0].folder);
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	uint32_t n = METAINFO_CHUNK + 6;
@@ -357,6 +358,7 @@ static void more_hashes_than_one_chunk(void)
 	CHECK(lseek(fd, (off_t)(n - 1) * PIECE_SIZE, SEEK_SET) > 0);
 	CHECK_INT(write(fd, "end", 3), ==, 3);
 	close(fd);
+	w->scratch = &got;
 	uint64_t job = upload(w, 0, path);
 	wait_and_expect(w, 0, job);
 	CHECK_INT(job_of(w, 0, job).pieces_total, ==, n);

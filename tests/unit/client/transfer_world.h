@@ -76,6 +76,7 @@ struct world {
 	uint64_t next;
 	enum cmd_verb deaf; /* it answers this one never; NOT_DEAF: it answers all */
 	bool deaf_asked;
+	void *scratch; /* a test's own, for its until() */
 	bool (*until)(struct world *w);
 	uint64_t deadline_ms;
 	bool late;
