@@ -325,6 +325,8 @@ enum shoal_err link_calls_on_reply(struct link *l, struct slice body, struct err
 	struct link_call *call = find_sent(l, head.serial);
 	if (call == NULL)
 		return SHOAL_OK; /* cancelled, or its time was over */
+	if (call->own && (head.flags & RPLY_MORE) != 0) /* none of ours gives a list; the first page could end the link */
+		return error_set(e, SHOAL_EPROTO, "'%s' answered in pages", verb_word(call->verb));
 	if (head.code == SHOAL_EBUSY && rest(l, call, head.message))
 		return SHOAL_OK;
 	if (head.code == SHOAL_OK && (head.flags & RPLY_MORE) != 0) {

@@ -666,6 +666,31 @@ static void storm_of_failovers(void)
 	end(w);
 }
 
+/* Found by fuzz_link: the first page of an answer to HELLO ended the connection, and with it the memory of the second. */
+static void pages_that_were_not_asked_for_end_the_connection(void)
+{
+	struct world *w = begin(2, AUTO_LOGIN_YES);
+	struct buf hello = { 0 };
+	w->trackers[0].mute = w->trackers[1].mute = true;
+	w_run(w, 10);
+	const struct fake_cmd *cmd = w_last_cmd(w, VERB_HELLO);
+	CHECK_INT(cmd->tracker, ==, 0);
+	rep_hello_put(&hello, &(struct rep_hello){ .version = PROTOCOL_VERSION, .tracker = 1 });
+	w_reply(w, cmd, (struct rply_head){ .flags = RPLY_MORE }, &hello);
+	w_reply(w, cmd, (struct rply_head){ 0 }, &hello);
+	w_run(w, 10);
+	CHECK_INT(w_count_news(w, LINK_UP), ==, 0);
+	CHECK_INT(w_last_cmd(w, VERB_HELLO)->tracker, ==, 1);
+
+	cmd = w_last_cmd(w, VERB_HELLO);
+	w_reply(w, cmd, (struct rply_head){ .flags = RPLY_MORE }, NULL); /* nonsense, in pages */
+	w_reply(w, cmd, (struct rply_head){ 0 }, &hello);
+	w_run(w, 1000);
+	CHECK_INT(w_count_news(w, LINK_UP), ==, 0);
+	buf_free(&hello);
+	end(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -683,6 +708,7 @@ int main(void)
 		TEST(an_ended_session_is_over), TEST(logout_forgets_everything), TEST(logout_without_a_tracker_forgets_too),
 		TEST(use_tracker_goes_there_and_stays_logged_in), TEST(a_full_connection_is_waited_for),
 		TEST(what_is_too_long_is_not_sent), TEST(freeing_the_link_ends_its_calls), TEST(storm_of_failovers),
+		TEST(pages_that_were_not_asked_for_end_the_connection),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
 }
