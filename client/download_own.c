@@ -1,4 +1,4 @@
-/* client/download_own.c - a file that this device shares already: what it has is copied, and only the rest asked of others.
+/* client/download_own.c - a file that this device shares already: what it has is copied, the rest is asked of others.
  *
  * Each piece is checked on its way as one from a peer is. What was shared goes on being shared where it is; the copy is
  * the user's, to do with as he likes. The pool does a few pieces at a time, so that pause, cancel and a full disk are

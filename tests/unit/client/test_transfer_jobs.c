@@ -264,8 +264,8 @@ static void nothing_is_done_before_it_is_kept(void)
 /* A file system of that size of our own, seen by nobody else. False: one has to be root for it. */
 static bool small_disk(const char *path, const char *options)
 {
-	return mkdir(path, 0700) == 0 && unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("tmpfs", path, "tmpfs", 0, options) == 0;
+	return mkdir(path, 0700) == 0 && unshare(CLONE_NEWNS) == 0 &&
+	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("tmpfs", path, "tmpfs", 0, options) == 0;
 }
 
 static void fill(const char *path, size_t size)
@@ -277,23 +277,24 @@ static void fill(const char *path, size_t size)
 	close(fd);
 }
 
-static bool second_client_stalled(struct world *w)
+static bool both_stalled(struct world *w)
 {
-	return w->clients[1].nstalled > 0;
+	return w->clients[1].nstalled == 2;
 }
 
 static void a_full_disk_is_waited_for(void)
 {
 	char *disk = str_printf("%s/disk", check_folder()), *filler = str_printf("%s/filler", disk);
 	char *dest = str_printf("%s/song", disk), *part = str_printf("%s.part", dest);
+	char *second = str_printf("%s/second", disk);
 
 	if (!small_disk(disk, "size=8m"))
 		skip();
 	struct world *w = world_new(2, true);
 	char *song = upload_done(w, 0, "song", 10 * PIECE_SIZE + 1);
 	fill(filler, 4 << 20);
-	uint64_t job = download_to(w, 1, "song", dest, defaults), other = download_to(w, 1, "song", part, defaults);
-	run_until(w, second_client_stalled);
+	uint64_t job = download_to(w, 1, "song", dest, defaults), other = download_to(w, 1, "song", second, defaults);
+	run_until(w, both_stalled);
 	CHECK_INT(job_of(w, 1, job).state, ==, JOB_STATE_STALLED);
 	CHECK_INT(job_of(w, 1, job).error.code, ==, SHOAL_EDISKFULL);
 	command(w, 1, CALL_JOB_CANCEL, other, defaults); /* one that waits for room can be cancelled */
@@ -305,6 +306,7 @@ static void a_full_disk_is_waited_for(void)
 	world_free(w);
 	CHECK_INT(umount2(disk, MNT_DETACH), ==, 0);
 	free(song);
+	free(second);
 	free(part);
 	free(dest);
 	free(filler);
