@@ -189,7 +189,7 @@ static void files(void)
 	struct buf b = { 0 };
 	uint8_t hashes[88 + 3 * 32] = "SHOALMI1";
 
-	hashes[18] = 8; /* piece size 524288 */
+	hashes[17] = 8; /* piece size 524288 */
 	for (uint8_t made_right = 0; made_right < 2; made_right++) {
 		buf_put_u8(&b, made_right);
 		buf_put(&b, hashes, sizeof(hashes));
