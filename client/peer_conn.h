@@ -58,6 +58,7 @@ enum conn_phase { CONN_NEW, CONN_SNIFF, CONN_TLS, CONN_HELLO, CONN_AUTH, CONN_OP
 
 struct cancelled_ask {
 	uint32_t ch, piece;
+	uint32_t left; /* bytes of it that have not come */
 	bool used;
 };
 
@@ -124,6 +125,13 @@ void conn_sleep(struct peer_conn *c, uint64_t us);
 
 /* -- peer_recv.c */
 void conn_read(struct peer_conn *c);
+
+/* -- peer_ask.c */
+struct piece_ask *conn_find_ask(struct peer_conn *c, uint32_t ch, uint32_t piece);
+void conn_drop_ask(struct peer_conn *c, struct piece_ask *ask); /* no longer this connection's: back as ASK_LOST */
+/* A PIECE frame's data (0 bytes: the short-end mark), or a REJECT, has come: was it for a cancelled ask? */
+bool conn_cancelled_data(struct peer_conn *c, uint32_t ch, uint32_t piece, uint32_t len);
+bool conn_cancelled_reject(struct peer_conn *c, uint32_t ch, uint32_t piece);
 void conn_take_asks(struct peer_conn *c);      /* the connection is down: all come back */
 void conn_ask(struct peer_conn *c, struct piece_ask *ask);
 void conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece);

@@ -140,6 +140,7 @@ struct piece_ask {
 	struct peer_io *io;
 	uint8_t *buf;
 	uint32_t got;
+	bool held; /* not sent yet: a cancelled one for the same piece has not ended */
 };
 void peer_conn_ask(struct peer_conn *c, struct piece_ask *ask); /* sends the REQUEST, too */
 /* Sends a CANCEL. What has not begun comes back as ASK_LOST; what has begun may still be finished by the other side. */

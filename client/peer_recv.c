@@ -6,127 +6,6 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
-/* -- asks */
-
-static struct piece_ask *find_ask(struct peer_conn *c, uint32_t ch, uint32_t piece)
-{
-	struct piece_ask *ask;
-
-	TAILQ_FOREACH(ask, &c->asks, entry)
-		if (ask->ch == ch && ask->piece == piece)
-			return ask;
-	return NULL;
-}
-
-static struct cancelled_ask *find_cancelled(struct peer_conn *c, uint32_t ch, uint32_t piece)
-{
-	for (unsigned i = 0; i < CANCELLED_KEPT; i++)
-		if (c->cancelled[i].used && c->cancelled[i].ch == ch && c->cancelled[i].piece == piece)
-			return &c->cancelled[i];
-	return NULL;
-}
-
-static void remember_cancelled(struct peer_conn *c, uint32_t ch, uint32_t piece)
-{
-	if (find_cancelled(c, ch, piece) == NULL)
-		c->cancelled[c->next_cancelled++ % CANCELLED_KEPT] = (struct cancelled_ask){ ch, piece, true };
-}
-
-/* The ask is no longer this connection's. */
-static void drop_ask(struct peer_conn *c, struct piece_ask *ask)
-{
-	TAILQ_REMOVE(&c->asks, ask, entry);
-	if (c->into == ask)
-		c->into = NULL; /* the rest of the frame is thrown away */
-	ask_back(ask, ASK_LOST);
-}
-
-void conn_take_asks(struct peer_conn *c)
-{
-	while (!TAILQ_EMPTY(&c->asks))
-		drop_ask(c, TAILQ_FIRST(&c->asks));
-}
-
-static void put_request(struct peer_conn *c, enum peer_type type, uint32_t ch, uint32_t piece, uint32_t length)
-{
-	struct peer_request m = { .ch = ch, .piece = piece, .length = length };
-	size_t start = peer_begin(&c->out, type);
-
-	peer_request_put(&c->out, &m);
-	peer_end(&c->out, start, 0);
-}
-
-void conn_ask(struct peer_conn *c, struct piece_ask *ask)
-{
-	TAILQ_INSERT_TAIL(&c->asks, ask, entry);
-	if (c->phase != CONN_OPEN) {
-		drop_ask(c, ask);
-		return;
-	}
-	struct cancelled_ask *old = find_cancelled(c, ask->ch, ask->piece);
-	if (old != NULL)
-		old->used = false;
-	put_request(c, PEER_REQUEST, ask->ch, ask->piece, ask->length);
-}
-
-void conn_cancel(struct peer_conn *c, uint32_t ch, uint32_t piece)
-{
-	struct piece_ask *ask = find_ask(c, ch, piece);
-
-	if (ask == NULL)
-		return; /* it has come meanwhile */
-	put_request(c, PEER_CANCEL, ch, piece, ask->length);
-	if (ask->begun)
-		return; /* ends with its last byte or with the short-end mark */
-	remember_cancelled(c, ch, piece);
-	ask->cancelled = true;
-	drop_ask(c, ask);
-}
-
-void conn_rejected(struct peer_conn *c, uint32_t ch, uint32_t piece)
-{
-	struct piece_ask *ask = find_ask(c, ch, piece);
-
-	if (ask == NULL || ask->begun)
-		return;
-	ask->cancelled = true;
-	drop_ask(c, ask);
-}
-
-static void drop_asks(struct peer_conn *c, uint32_t ch)
-{
-	struct piece_ask *ask, *next;
-
-	for (ask = TAILQ_FIRST(&c->asks); ask != NULL; ask = next) {
-		next = TAILQ_NEXT(ask, entry);
-		if (ask->ch != ch)
-			continue;
-		remember_cancelled(c, ch, ask->piece);
-		ask->cancelled = true;
-		drop_ask(c, ask);
-	}
-}
-
-void conn_stop_asks(struct peer_conn *c, uint32_t ch)
-{
-	struct piece_ask *ask;
-
-	TAILQ_FOREACH(ask, &c->asks, entry)
-		if (ask->ch == ch)
-			put_request(c, PEER_CANCEL, ch, ask->piece, ask->length);
-	drop_asks(c, ch);
-}
-
-void conn_forget(struct peer_conn *c, uint32_t ch)
-{
-	struct piece_serve *serve;
-
-	TAILQ_FOREACH(serve, &c->serves, entry)
-		if (serve->ch == ch)
-			serve->stop = true;
-	drop_asks(c, ch); /* the other side knows: the channel is closed */
-}
-
 /* -- PIECE */
 
 static void tell_bytes(struct peer_conn *c)
@@ -157,13 +36,6 @@ static void tell_piece(struct peer_conn *c, enum peer_event_type type, const str
 /* Data that nobody here asked for: the engine decides what it means; we only do not want too much of it. */
 static void begin_stray(struct peer_conn *c, const struct peer_piece *m)
 {
-	struct cancelled_ask *old = find_cancelled(c, m->ch, m->piece);
-
-	if (old != NULL) {
-		if (c->data_left == 0)
-			old->used = false;
-		return;
-	}
 	if (c->data_left == 0)
 		return; /* the end of something that was given up long ago */
 	c->unasked += c->data_left;
@@ -175,15 +47,18 @@ static void begin_stray(struct peer_conn *c, const struct peer_piece *m)
 
 static void begin_data(struct peer_conn *c, const struct peer_piece *m, uint32_t len)
 {
-	struct piece_ask *ask = find_ask(c, m->ch, m->piece);
+	struct piece_ask *ask = conn_find_ask(c, m->ch, m->piece);
 
 	c->data_left = len;
-	c->into = ask;
+	c->into = NULL;
 	c->untold = 0;
+	if (conn_cancelled_data(c, m->ch, m->piece, len))
+		return;
+	c->into = ask;
 	if (ask == NULL) {
 		begin_stray(c, m);
 	} else if (len == 0) {
-		drop_ask(c, ask);
+		conn_drop_ask(c, ask);
 	} else if (m->offset != ask->got || len > ask->length - ask->got) {
 		conn_fail(c, SHOAL_EPROTO, "piece %u: bytes %u to %u where %u of %u were there", m->piece, m->offset,
 		          m->offset + len, ask->got, ask->length);
@@ -263,9 +138,19 @@ static void give_back(struct peer_conn *c, size_t n)
 
 /* -- control messages */
 
+/* A REJECT for something that is not wanted any more is no news. */
+static bool rejects_cancelled(struct peer_conn *c, struct slice body)
+{
+	struct cursor cur = cursor_of(body.data, body.len);
+	struct peer_reject m;
+
+	peer_reject_get(&cur, &m);
+	return conn_cancelled_reject(c, m.ch, m.piece);
+}
+
 static void tell_frame(struct peer_conn *c, enum peer_type type, struct slice body)
 {
-	if (type == PEER_KEEPALIVE)
+	if (type == PEER_KEEPALIVE || (type == PEER_REJECT && rejects_cancelled(c, body)))
 		return;
 	struct peer_event *ev = conn_event(c, PEER_FRAME);
 	if (ev == NULL)

@@ -136,15 +136,14 @@ static bool stage_more(struct peer_conn *c, struct piece_serve *s)
 	return true;
 }
 
-/* The short-end mark: what was promised does not come. */
+/* The short-end mark: what was asked for does not come (any further). */
 static void break_off(struct peer_conn *c, struct piece_serve *s)
 {
-	if (s->begun) {
-		struct peer_piece m = { .ch = s->ch, .piece = s->piece, .offset = s->sent };
-		size_t start = peer_begin(&c->out, PEER_PIECE);
-		peer_piece_put(&c->out, &m);
-		peer_end(&c->out, start, 0);
-	}
+	struct peer_piece m = { .ch = s->ch, .piece = s->piece, .offset = s->sent };
+	size_t start = peer_begin(&c->out, PEER_PIECE);
+
+	peer_piece_put(&c->out, &m);
+	peer_end(&c->out, start, 0);
 	conn_serve_back(c, s, false);
 }
 

@@ -209,12 +209,29 @@ void serve_request(struct channel *ch, const struct peer_request *m)
 		serve_pump(t);
 }
 
+/* Every request ends in one way that the asker sees: its last byte, a REJECT, or this. */
+static void put_short_end(struct channel *ch, uint32_t piece)
+{
+	struct peer_piece m = { .ch = ch->number, .piece = piece };
+	struct buf b = { 0 };
+	size_t start = peer_begin(&b, PEER_PIECE);
+
+	peer_piece_put(&b, &m);
+	peer_end(&b, start, 0);
+	peer_send(ch->peer, &b);
+}
+
 void serve_cancel(struct channel *ch, uint32_t piece)
 {
 	struct transfers *t = ch->peer->t;
 
-	if (ch->upload != NULL && piece < ch->file->npieces && upload_cancel(t->upload, ch->upload, piece) == UPLOAD_BEGUN)
-		peer_conn_serve_stop(ch->peer->conn, ch->number, piece);
+	if (ch->upload == NULL || piece >= ch->file->npieces)
+		return;
+	switch (upload_cancel(t->upload, ch->upload, piece)) {
+	case UPLOAD_FORGOTTEN: put_short_end(ch, piece); break;
+	case UPLOAD_BEGUN: peer_conn_serve_stop(ch->peer->conn, ch->number, piece); break;
+	case UPLOAD_UNKNOWN: break; /* it has ended already */
+	}
 	serve_pump(t);
 }
 

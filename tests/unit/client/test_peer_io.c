@@ -454,6 +454,83 @@ static void a_stopped_transfer_ends_with_the_mark(void)
 	files_fini(&f);
 }
 
+static void expect_frame(struct side *s, enum peer_type type)
+{
+	struct peer_event *ev = expect(s, PEER_FRAME);
+
+	CHECK_INT(ev->frame, ==, type);
+	peer_event_free(ev);
+}
+
+/* a asks for piece 0, gives up, and asks again; b has seen the first request and the CANCEL. */
+static void ask_cancel_ask(struct pair *p, struct files *f)
+{
+	ask(p, f, 0);
+	expect_frame(&p->b, PEER_REQUEST);
+	peer_conn_cancel(p->ac, 2, 0);
+	CHECK_INT(asked(p), ==, ASK_LOST);
+	ask(p, f, 0);
+	expect_frame(&p->b, PEER_CANCEL);
+}
+
+static void data_of_a_cancelled_ask_is_not_the_next_ones(void)
+{
+	struct pair p;
+	struct files f;
+
+	go_up(&p, true);
+	files_init(&f, peer_io_threads(p.b.io));
+	ask_cancel_ask(&p, &f);
+	struct piece_serve *old = xalloc(sizeof(*old)); /* crossed the CANCEL; wrong bytes, to tell it from the new one */
+	*old = (struct piece_serve){ .ch = 2, .length = metainfo_piece_len(f.meta, 0), .offset = 1, .source = f.source };
+	peer_conn_serve(p.bc, old);
+	served(&p, true);
+	serve_one(&p, &f, 0); /* the second request comes only now */
+	CHECK_INT(asked(&p), ==, ASK_OK);
+	close_pair(&p);
+	files_fini(&f);
+}
+
+static void the_mark_of_a_cancelled_ask_does_not_end_the_next_one(void)
+{
+	struct pair p;
+	struct files f;
+	struct buf b = { 0 };
+	struct peer_piece mark = { .ch = 2 };
+
+	go_up(&p, false);
+	files_init(&f, peer_io_threads(p.b.io));
+	ask_cancel_ask(&p, &f);
+	size_t start = peer_begin(&b, PEER_PIECE);
+	peer_piece_put(&b, &mark);
+	peer_end(&b, start, 0);
+	peer_conn_send(p.bc, &b);
+	serve_one(&p, &f, 0);
+	CHECK_INT(asked(&p), ==, ASK_OK);
+	close_pair(&p);
+	files_fini(&f);
+}
+
+static void a_reject_of_a_cancelled_ask_does_not_end_the_next_one(void)
+{
+	struct pair p;
+	struct files f;
+	struct buf b = { 0 };
+	struct peer_reject no = { .ch = 2, .code = SHOAL_EBUSY };
+
+	go_up(&p, false);
+	files_init(&f, peer_io_threads(p.b.io));
+	ask_cancel_ask(&p, &f);
+	size_t start = peer_begin(&b, PEER_REJECT);
+	peer_reject_put(&b, &no);
+	peer_end(&b, start, 0);
+	peer_conn_send(p.bc, &b);
+	serve_one(&p, &f, 0);
+	CHECK_INT(asked(&p), ==, ASK_OK);
+	close_pair(&p);
+	files_fini(&f);
+}
+
 static void data_nobody_asked_for_is_told(void)
 {
 	struct pair p;
@@ -551,6 +628,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(wrong_bytes_are_not_written),
 	TEST(what_is_forgotten_comes_back_and_is_thrown_away),
 	TEST(a_stopped_transfer_ends_with_the_mark),
+	TEST(data_of_a_cancelled_ask_is_not_the_next_ones),
+	TEST(the_mark_of_a_cancelled_ask_does_not_end_the_next_one),
+	TEST(a_reject_of_a_cancelled_ask_does_not_end_the_next_one),
 	TEST(data_nobody_asked_for_is_told),
 	TEST(another_device_is_refused),
 	TEST(plain_links_need_permission),
