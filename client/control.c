@@ -158,7 +158,8 @@ static json_t *err_json(const struct error *e, const char *op, const struct valu
 {
 	json_t *j = details != NULL && details->type == VALUE_TABLE ? value_to_json(details) : json_object();
 	bool retry = e->code == SHOAL_EOFFLINE || e->code == SHOAL_EBUSY || e->code == SHOAL_ETIMEOUT ||
-	             e->code == SHOAL_ENOSEEDER || e->code == SHOAL_ESTALLED;
+	             e->code == SHOAL_ENOSEEDER || e->code == SHOAL_ESTALLED || e->code == SHOAL_EDISKFULL ||
+	             e->code == SHOAL_EQUOTA;
 	struct value message = value_str(e->message);
 	json_object_set_new(j, "code", json_string(error_word(e->code)));
 	json_object_set_new(j, "message", value_to_json(&message));

@@ -94,7 +94,7 @@ static void on_verb_reply(void *arg, const struct link_reply *reply)
 void engine_verb(struct engine *en, struct call *call)
 {
 	if (call->fields.failed) {
-		engine_fail(en, call, SHOAL_EBUSY, "out of memory");
+		engine_fail(en, call, SHOAL_EUSAGE, "an argument of the command is too long");
 		return;
 	}
 	struct open_call *open = add_open(en, &en->verbs, call);

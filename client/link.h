@@ -6,7 +6,8 @@
  * resumes and sends again what was not answered, with the same request ids, so that it takes effect once.
  * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE; if every tracker of the
  * list shows a wrong identity it ends with SHOAL_EDENIED at once. A call that needs a login waits while one is being
- * made or resumed; without any it ends with SHOAL_EAUTH. SHOAL_EBUSY from a tracker is tried again for up to 10 s.
+ * made or resumed; without any it ends with SHOAL_EAUTH. SHOAL_EBUSY from a tracker is tried again for up to 10 s,
+ * SHOAL_EQUOTA (too many logins: try again in N s) is an answer at once.
  * Nothing is dialled before the first step. fn, news and pin may call anything here but link_step() and link_free(). */
 #ifndef SHOAL_CLIENT_LINK_H
 #define SHOAL_CLIENT_LINK_H

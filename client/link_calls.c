@@ -11,6 +11,8 @@
 #include "client/link_impl.h"
 #include "core/base/mem.h"
 
+#define TOO_LONG "an argument of the command is too long"
+
 static void drop_pages(struct link_call *call)
 {
 	struct link_page *page;
@@ -72,7 +74,9 @@ struct link_call *link_call_add(struct link *l, enum cmd_verb verb, const struct
 	if (fields != NULL)
 		buf_put(&call->fields, fields->data, fields->len);
 	TAILQ_INSERT_TAIL(&l->calls, call, entry);
-	if (call->fields.failed || (fields != NULL && fields->failed))
+	if (fields != NULL && fields->failed) /* what an encoder refuses is a length over its field's limit */
+		end_call(l, call, SHOAL_EUSAGE, TOO_LONG);
+	else if (call->fields.failed)
 		end_call(l, call, SHOAL_EBUSY, "out of memory");
 	return call;
 }
@@ -150,8 +154,8 @@ static enum sent send_call(struct link *l, struct link_call *call)
 	buf_put(&out, call->fields.data, call->fields.len);
 	enum shoal_err rc = frame_end(&out, start);
 	enum sent done = SENT_ENDED;
-	if (rc == SHOAL_OK && out.len - 4 > most) { /* what the length word counts */
-		end_call(l, call, SHOAL_EUSAGE, "the command is too long");
+	if (rc == SHOAL_EINTERNAL || (rc == SHOAL_OK && out.len - 4 > most)) { /* what the length word counts */
+		end_call(l, call, SHOAL_EUSAGE, TOO_LONG);
 	} else if (rc != SHOAL_OK) {
 		end_call(l, call, SHOAL_EBUSY, "out of memory");
 	} else {
@@ -242,7 +246,8 @@ static enum shoal_err keep_page(struct link_call *call, struct slice body)
 	return SHOAL_OK;
 }
 
-/* The tracker is busy: rest, and try again. False: it was busy for long enough, that is the answer. */
+/* The tracker is busy for a moment (a limit with a wait of its own is SHOAL_EQUOTA, and an answer): rest, and try again.
+ * False: it was busy for long enough, or the call would be over before the next try; then that is the answer. */
 static bool rest(struct link *l, struct link_call *call, struct slice message)
 {
 	uint64_t now = link_now(l);
@@ -256,8 +261,11 @@ static bool rest(struct link *l, struct link_call *call, struct slice message)
 		pause = LINK_BUSY_PAUSE_MIN_MS;
 	if (pause > LINK_BUSY_PAUSE_MAX_MS)
 		pause = LINK_BUSY_PAUSE_MAX_MS;
+	uint64_t again_ms = now + pause * 3 / 4 + link_random(l, pause / 2);
+	if (!call->own && again_ms >= call->deadline_ms)
+		return false;
 	call->busy_pause_ms = pause;
-	call->retry_at_ms = now + pause * 3 / 4 + link_random(l, pause / 2);
+	call->retry_at_ms = again_ms;
 	call->state = LCALL_RESTING;
 	drop_pages(call);
 	error_set(&call->result, SHOAL_EBUSY, "%.*s", (int)(message.len < ERROR_TEXT_MAX ? message.len : ERROR_TEXT_MAX),

@@ -101,7 +101,7 @@ static void on_login_again(void *arg, const struct link_reply *reply)
 		keep_token(l, session.token);
 		now_logged_in(l, session.user, &session.uid);
 	} else if (reply->code == SHOAL_EBUSY || reply->code == SHOAL_ETIMEOUT || reply->code == SHOAL_EOFFLINE ||
-	           reply->code == SHOAL_OK) {
+	           reply->code == SHOAL_EQUOTA || reply->code == SHOAL_OK) {
 		link_drop(l, reply->code == SHOAL_OK ? "it answers a login with nonsense" : "it cannot log us in again");
 	} else {
 		snprintf(why, sizeof(why), "cannot log in again: %.400s", reply->message);

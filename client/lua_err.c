@@ -126,7 +126,7 @@ static int err_pairs(lua_State *L)
 static bool retryable(enum shoal_err code)
 {
 	return code == SHOAL_EOFFLINE || code == SHOAL_EBUSY || code == SHOAL_ETIMEOUT || code == SHOAL_ENOSEEDER ||
-	       code == SHOAL_ESTALLED;
+	       code == SHOAL_ESTALLED || code == SHOAL_EDISKFULL || code == SHOAL_EQUOTA;
 }
 
 /* group, file and user come from the arguments of those kinds. */

@@ -137,7 +137,7 @@ enum shoal_err command_create_user(struct command *cmd, struct error *e)
 		return rc;
 	uint64_t wait = limits_take(t->limits, LIMIT_CREATE_USER, cmd->c->seen.host, tracker_now(t));
 	if (wait != 0)
-		return error_set(e, SHOAL_EBUSY, "too many accounts were made from your address: try again in %u s",
+		return error_set(e, SHOAL_EQUOTA, "too many accounts were made from your address: try again in %u s",
 		                 seconds(wait));
 	if (user_lookup(t, r.user, &uid, NULL) == SHOAL_OK)
 		return error_set(e, SHOAL_EEXISTS, "user '%.*s' exists already", (int)r.user.len,
@@ -251,10 +251,10 @@ static enum shoal_err check_login_rate(struct command *cmd, const struct login *
 	struct tracker *t = cmd->t;
 	uint64_t now = tracker_now(t), wait = limits_take(t->limits, LIMIT_LOGIN, cmd->c->seen.host, now);
 	if (wait != 0)
-		return error_set(e, SHOAL_EBUSY, "too many logins from your address: try again in %u s", seconds(wait));
+		return error_set(e, SHOAL_EQUOTA, "too many logins from your address: try again in %u s", seconds(wait));
 	wait = limits_user_wait(t->limits, l->user, now);
 	if (wait != 0 && !device_is_known(t, l, &cmd->c->device))
-		return error_set(e, SHOAL_EBUSY, "too many wrong passwords for '%s': try again in %u s", l->user,
+		return error_set(e, SHOAL_EQUOTA, "too many wrong passwords for '%s': try again in %u s", l->user,
 		                 seconds(wait));
 	return SHOAL_OK;
 }
@@ -386,7 +386,7 @@ enum shoal_err command_change_password(struct command *cmd, struct error *e)
 		return rc;
 	uint64_t wait = limits_user_wait(t->limits, user_shown(t->reg, &cmd->uid, name), tracker_now(t));
 	if (wait != 0)
-		return error_set(e, SHOAL_EBUSY, "too many wrong passwords: try again in %u s", seconds(wait));
+		return error_set(e, SHOAL_EQUOTA, "too many wrong passwords: try again in %u s", seconds(wait));
 	const struct user_row *u = registry_user(t->reg, &cmd->uid);
 	if (u == NULL) /* a session that this tracker has only the token of */
 		return error_set(e, SHOAL_EBUSY, "this tracker does not know your account yet, try again");

@@ -16,6 +16,7 @@ struct fake_tracker {
 	bool mute;            /* not even HELLO is answered */
 	bool refuse_token;    /* tokens are not accepted */
 	bool refuse_login;
+	enum shoal_err busy_code; /* ... or with this one; 0: SHOAL_EBUSY */
 	unsigned busy;        /* so many commands are answered with busy; UINT_MAX: all */
 	unsigned close_after; /* the connection breaks after so many more replies; 0: never */
 	struct id32 identity;
@@ -296,7 +297,7 @@ static void w_answer(struct world *w, const struct fake_cmd *cmd)
 
 	if (t->busy > 0 && cmd->head.verb != VERB_HELLO && cmd->head.verb != VERB_HEARTBEAT) {
 		t->busy -= t->busy != UINT32_MAX;
-		w_refuse(w, cmd, SHOAL_EBUSY, "joining");
+		w_refuse(w, cmd, t->busy_code != SHOAL_OK ? t->busy_code : SHOAL_EBUSY, "joining");
 		return;
 	}
 	switch (cmd->head.verb) {

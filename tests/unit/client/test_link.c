@@ -384,6 +384,56 @@ static void busy_is_tried_again(void)
 	end(w);
 }
 
+static void busy_is_not_waited_for_past_the_deadline(void)
+{
+	struct world *w = begin_logged_in(1, AUTO_LOGIN_YES);
+	struct outcome group = { .w = w };
+	struct buf fields = { 0 };
+	uint64_t asked = w->now;
+	w->trackers[0].busy = UINT32_MAX;
+	req_group_put(&fields, &(struct req_group){ slice_str("band") });
+	link_call(w->link, VERB_CREATE_GROUP, &fields, 70, o_reply, &group); /* the first rest is 75 ms or more */
+	w_run(w, 1000);
+	CHECK_INT(group.code, ==, SHOAL_EBUSY);
+	CHECK_STR(group.message, "joining");
+	CHECK_INT(group.at_ms, ==, asked);
+	buf_free(&fields);
+	done_with(&group);
+	end(w);
+}
+
+/* "too many logins from your address: try again in 3 s": waiting is for the user to decide. */
+static void a_limit_is_an_answer_at_once(void)
+{
+	struct world *w = begin(1, AUTO_LOGIN_YES);
+	struct outcome login = { 0 };
+	uint64_t asked = w->now;
+	w->trackers[0].busy = 1;
+	w->trackers[0].busy_code = SHOAL_EQUOTA;
+	w_login(w, "secret", &login);
+	w_run(w, 20000);
+	CHECK_INT(login.code, ==, SHOAL_EQUOTA);
+	CHECK_INT(login.at_ms, ==, asked);
+	CHECK_INT(w_count_cmds(w, VERB_LOGIN, 0), ==, 1);
+	done_with(&login);
+	end(w);
+}
+
+/* Our own login after a failover runs into such a limit: the session is kept, and another tracker is asked. */
+static void a_limit_does_not_end_the_session(void)
+{
+	struct world *w = begin_logged_in(3, AUTO_LOGIN_YES);
+	w->trackers[1].refuse_token = true;
+	w->trackers[1].busy = UINT32_MAX;
+	w->trackers[1].busy_code = SHOAL_EQUOTA;
+	w_kill(w, 0);
+	w_run(w, 1000);
+	CHECK_INT(w_count_news(w, LINK_LOGGED_OUT), ==, 0);
+	CHECK(w_status(w).logged_in);
+	CHECK_INT(w_status(w).tracker, ==, 3);
+	end(w);
+}
+
 static void a_heartbeat_keeps_the_connection(void)
 {
 	struct world *w = begin_logged_in(2, AUTO_LOGIN_YES);
@@ -607,6 +657,14 @@ static void what_is_too_long_is_not_sent(void)
 	w_run(w, 10);
 	CHECK_INT(big.code, ==, SHOAL_EUSAGE);
 	CHECK_INT(w->n_conns, ==, 1);
+	buf_reset(&fields);
+	CHECK(!fields.failed);
+	buf_put_str(&fields, bytes, 70000); /* over what its length can say */
+	CHECK(fields.failed);
+	w_call(w, VERB_PUT_HASHES, &fields, &big);
+	w_run(w, 10);
+	CHECK_INT(big.code, ==, SHOAL_EUSAGE);
+	CHECK(strstr(big.message, "too long") != NULL);
 	free(bytes);
 	buf_free(&fields);
 	done_with(&big);
@@ -708,6 +766,8 @@ int main(void)
 		TEST(an_ended_session_is_over), TEST(logout_forgets_everything), TEST(logout_without_a_tracker_forgets_too),
 		TEST(use_tracker_goes_there_and_stays_logged_in), TEST(a_full_connection_is_waited_for),
 		TEST(what_is_too_long_is_not_sent), TEST(freeing_the_link_ends_its_calls), TEST(storm_of_failovers),
+		TEST(busy_is_not_waited_for_past_the_deadline), TEST(a_limit_is_an_answer_at_once),
+		TEST(a_limit_does_not_end_the_session),
 		TEST(pages_that_were_not_asked_for_end_the_connection),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);

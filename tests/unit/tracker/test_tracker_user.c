@@ -298,12 +298,12 @@ static void guessing_gets_slower(void)
 	rig_hello(r, c, (struct slice){ 0 });
 	for (int i = 0; i < 5; i++)
 		CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("ann"), .password = S("no")), ==, SHOAL_EAUTH);
-	CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("ann"), .password = S("ann-pw")), ==, SHOAL_EBUSY);
+	CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("ann"), .password = S("ann-pw")), ==, SHOAL_EQUOTA);
 	/* her own device is not held up by somebody else's guesses */
 	CHECK_INT(CODE(r, ann, LOGIN, req_user_password, .user = S("ann"), .password = S("ann-pw")), ==, SHOAL_OK);
 	for (int i = 0; i < 6; i++)
 		CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("ann"), .password = S("no")), ==,
-		          i < 5 ? SHOAL_EAUTH : SHOAL_EBUSY);
+		          i < 5 ? SHOAL_EAUTH : SHOAL_EQUOTA);
 	rig_pass(r, 1001);
 	CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("ann"), .password = S("ann-pw")), ==, SHOAL_OK);
 	rig_free(r);
@@ -320,10 +320,10 @@ static void addresses_have_a_rate(void)
 	rig_hello(r, c, (struct slice){ 0 });
 	for (int i = 0; i < 4; i++)
 		CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("x"), .password = S("y")), ==,
-		          i < 3 ? SHOAL_EAUTH : SHOAL_EBUSY);
+		          i < 3 ? SHOAL_EAUTH : SHOAL_EQUOTA);
 	CHECK_INT(CODE(r, c, CREATE_USER, req_user_password, .user = S("a"), .password = S("y")), ==, SHOAL_OK);
 	CHECK_INT(CODE(r, c, CREATE_USER, req_user_password, .user = S("b"), .password = S("y")), ==, SHOAL_OK);
-	CHECK_INT(CODE(r, c, CREATE_USER, req_user_password, .user = S("c"), .password = S("y")), ==, SHOAL_EBUSY);
+	CHECK_INT(CODE(r, c, CREATE_USER, req_user_password, .user = S("c"), .password = S("y")), ==, SHOAL_EQUOTA);
 	rig_pass(r, 20001);
 	CHECK_INT(CODE(r, c, LOGIN, req_user_password, .user = S("x"), .password = S("y")), ==, SHOAL_EAUTH);
 	rig_free(r);
