@@ -53,12 +53,36 @@ static void set_trouble(struct link *l, const char *why)
 		snprintf(l->trouble, sizeof(l->trouble), "%s: %.200s", address, shown);
 }
 
+bool link_any_refused(const struct link *l)
+{
+	for (size_t i = 0; i < l->config.trackers->n; i++)
+		if (l->refused[i])
+			return true;
+	return false;
+}
+
 static bool all_refused(const struct link *l)
 {
 	for (size_t i = 0; i < l->config.trackers->n; i++)
 		if (!l->refused[i])
 			return false;
 	return true;
+}
+
+/* round_pause_ms: a round without luck is over since the last connection that lasted. */
+bool link_known_offline(const struct link *l)
+{
+	uint32_t usual = l->config.call_timeout_ms != 0 ? l->config.call_timeout_ms : LINK_CALL_MS;
+
+	return l->state != LINK_READY && l->round_pause_ms > 0 && link_now(l) - l->offline_since_ms >= usual;
+}
+
+void link_dial_soon(struct link *l)
+{
+	uint64_t soon = l->state_since_ms + LINK_ROUND_PAUSE_MIN_MS;
+
+	if (l->state == LINK_IDLE && soon < l->retry_at_ms)
+		l->retry_at_ms = soon;
 }
 
 static void plan_next_dial(struct link *l, bool luck)
@@ -113,6 +137,8 @@ static void leave(struct link *l, bool close_it, const char *why)
 	break_off(l, close_it);
 	plan_next_dial(l, luck);
 	if (was_ready) {
+		l->offline_since_ms = link_now(l);
+		l->offline_told = true;
 		link_tell(l, &(struct link_news){ .type = LINK_LOST, .tracker = tracker, .text = text });
 		link_session_on_break(l);
 	}
@@ -126,19 +152,27 @@ void link_drop(struct link *l, const char *why)
 
 /* -- events */
 
+/* Its identity is wrong. Said once, until a right one has been seen there. Not part of the trouble: both are told. */
+static void refuse(struct link *l, uint16_t id, const struct error *e)
+{
+	bool told = l->refused[l->at];
+
+	l->refused[l->at] = true;
+	snprintf(l->refusal, sizeof(l->refusal), "tracker %u is refused: %.400s", id, e->message);
+	log_line(l->config.env->log, told ? LOG_DEBUG : LOG_ERROR, "link", "%s", l->refusal);
+	break_off(l, true);
+	plan_next_dial(l, false);
+	if (!told)
+		link_tell(l, &(struct link_news){ .type = LINK_REFUSED, .tracker = id, .text = e->message });
+}
+
 static void on_connected(struct link *l, const struct env_event *ev)
 {
 	const struct tracker_line *line = &l->config.trackers->trackers[l->at];
 	struct error e = { 0 };
 
 	if (l->config.pin(l->config.owner, &line->addr, &ev->identity, &e) != SHOAL_OK) {
-		bool told = l->refused[l->at];
-		l->refused[l->at] = true;
-		snprintf(l->refusal, sizeof(l->refusal), "%s", e.message);
-		log_line(l->config.env->log, LOG_ERROR, "link", "tracker %u is refused: %s", line->id, e.message);
-		leave(l, true, e.message);
-		if (!told)
-			link_tell(l, &(struct link_news){ .type = LINK_REFUSED, .tracker = line->id, .text = e.message });
+		refuse(l, line->id, &e);
 		return;
 	}
 	l->refused[l->at] = false;
@@ -235,6 +269,23 @@ static void hop(struct link *l)
 	l->retry_at_ms = link_now(l);
 }
 
+/* When to tell that there is no tracker though none was ever lost. */
+static uint64_t tell_offline_at(const struct link *l)
+{
+	if (l->state == LINK_READY || l->offline_told || l->round_pause_ms == 0 || l->trouble[0] == '\0')
+		return ENV_NEVER;
+	return l->offline_since_ms + LINK_OFFLINE_TELL_MS;
+}
+
+static void tell_offline(struct link *l)
+{
+	char text[ERROR_TEXT_MAX];
+
+	l->offline_told = true;
+	snprintf(text, sizeof(text), "%s", l->trouble);
+	link_tell(l, &(struct link_news){ .type = LINK_LOST, .tracker = link_tracker_id(l), .text = text });
+}
+
 static void look_at_clock(struct link *l)
 {
 	uint64_t now = link_now(l);
@@ -254,6 +305,8 @@ static void look_at_clock(struct link *l)
 	if (all_refused(l))
 		link_calls_end_all(l, SHOAL_EDENIED, l->refusal);
 	link_calls_expire(l);
+	if (now >= tell_offline_at(l))
+		tell_offline(l);
 	if (l->state == LINK_IDLE && now >= l->retry_at_ms)
 		dial(l);
 }
@@ -265,7 +318,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 static uint64_t next_deadline(const struct link *l)
 {
-	uint64_t at = link_calls_deadline(l);
+	uint64_t at = sooner(link_calls_deadline(l), tell_offline_at(l));
 
 	if (l->state == LINK_IDLE)
 		at = sooner(at, l->retry_at_ms);
@@ -301,7 +354,7 @@ struct link *link_new(const struct link_config *config)
 	l->config = *config;
 	l->auto_login = config->auto_login;
 	l->refused = xalloc(config->trackers->n * sizeof(*l->refused) + 1);
-	l->retry_at_ms = link_now(l);
+	l->retry_at_ms = l->offline_since_ms = link_now(l);
 	TAILQ_INIT(&l->calls);
 	TAILQ_INIT(&l->ended);
 	return l;

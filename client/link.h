@@ -4,7 +4,8 @@
  * Engine thread only. The link dials the trackers of the list in turn (0.2 s doubling to 2 s, jitter, after a round
  * without luck), says HELLO with its token, keeps the connection alive, and when it breaks goes to the next one at once,
  * resumes and sends again what was not answered, with the same request ids, so that it takes effect once.
- * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE; if every tracker of the
+ * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE; only about 1 s, in
+ * which all are tried again, if none has been there for longer than such a deadline; if every tracker of the
  * list shows a wrong identity it ends with SHOAL_EDENIED at once. A call that needs a login waits while one is being
  * made or resumed; without any it ends with SHOAL_EAUTH. SHOAL_EBUSY from a tracker is tried again for up to 10 s,
  * SHOAL_EQUOTA (too many logins: try again in N s) is an answer at once.
@@ -36,7 +37,7 @@ struct link_config {
 
 enum link_news_type {
 	LINK_UP,        /* HELLO was answered: tracker, logged_in */
-	LINK_LOST,      /* the connection broke: tracker, text */
+	LINK_LOST,      /* the connection broke, or none could be made at the beginning: tracker, text; once until LINK_UP */
 	LINK_LOGGED_IN, /* by login, resume or automatic login: user, uid */
 	LINK_LOGGED_OUT, /* by logout, or the session was ended or refused: text says why */
 	LINK_ASK,       /* after a failover: log in again automatically? link_answer() */

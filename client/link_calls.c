@@ -46,11 +46,13 @@ static void end_call(struct link *l, struct link_call *call, enum shoal_err code
 static const char *offline_text(const struct link *l, char out[ERROR_TEXT_MAX])
 {
 	const char *what = error_default(SHOAL_EOFFLINE);
+	const char *refusal = link_any_refused(l) ? l->refusal : "";
+	const char *between = l->trouble[0] != '\0' && refusal[0] != '\0' ? "; " : "";
 
-	if (l->trouble[0] == '\0')
+	if (l->trouble[0] == '\0' && refusal[0] == '\0')
 		snprintf(out, ERROR_TEXT_MAX, "%s", what);
 	else
-		snprintf(out, ERROR_TEXT_MAX, "%s (%.400s)", what, l->trouble);
+		snprintf(out, ERROR_TEXT_MAX, "%s (%.150s%s%.280s)", what, l->trouble, between, refusal);
 	return out;
 }
 
@@ -68,6 +70,10 @@ struct link_call *link_call_add(struct link *l, enum cmd_verb verb, const struct
 	call->fn = fn;
 	call->arg = arg;
 	call->deadline_ms = link_now(l) + (timeout_ms != 0 ? timeout_ms : usual);
+	if (timeout_ms == 0 && link_known_offline(l)) {
+		call->offline_until_ms = link_now(l) + LINK_OFFLINE_CALL_MS;
+		link_dial_soon(l);
+	}
 	STAILQ_INIT(&call->pages);
 	if (verb_changes(verb))
 		l->config.env->random(l->config.env->ctx, call->request.b, sizeof(call->request.b));
@@ -161,6 +167,7 @@ static enum sent send_call(struct link *l, struct link_call *call)
 	} else {
 		call->serial = l->next_serial++;
 		call->state = LCALL_SENT;
+		call->offline_until_ms = 0; /* there is a tracker: from now on it is as patient as any */
 		if (l->asked_ms == 0)
 			l->asked_ms = link_now(l);
 		l->broken = env->send(env->ctx, l->conn, out.data, out.len) != SHOAL_OK;
@@ -381,6 +388,15 @@ static void time_over(struct link *l, struct link_call *call)
 	}
 }
 
+/* A connection that is being made when the hurried time is over gets the chance to be one. */
+static uint64_t deadline_of(const struct link *l, const struct link_call *call)
+{
+	bool connected = l->state == LINK_GREETING || l->state == LINK_READY;
+	bool hurried = call->offline_until_ms != 0 && !connected && call->offline_until_ms < call->deadline_ms;
+
+	return hurried ? call->offline_until_ms : call->deadline_ms;
+}
+
 void link_calls_expire(struct link *l)
 {
 	uint64_t now = link_now(l);
@@ -388,7 +404,7 @@ void link_calls_expire(struct link *l)
 
 	for (call = TAILQ_FIRST(&l->calls); call != NULL; call = next) {
 		next = TAILQ_NEXT(call, entry);
-		if (now >= call->deadline_ms)
+		if (now >= deadline_of(l, call))
 			time_over(l, call);
 		else if (call->state == LCALL_RESTING && now >= call->retry_at_ms)
 			call->state = LCALL_QUEUED;
@@ -401,8 +417,8 @@ uint64_t link_calls_deadline(const struct link *l)
 	const struct link_call *call;
 
 	TAILQ_FOREACH(call, &l->calls, entry) {
-		if (call->deadline_ms < at)
-			at = call->deadline_ms;
+		if (deadline_of(l, call) < at)
+			at = deadline_of(l, call);
 		if (call->state == LCALL_RESTING && call->retry_at_ms < at)
 			at = call->retry_at_ms;
 	}

@@ -8,6 +8,8 @@
 
 enum {
 	LINK_CALL_MS = 10000,        /* a call's deadline if nobody says otherwise */
+	LINK_OFFLINE_CALL_MS = 1000, /* ... if no tracker has been there for longer than that: time for one more round */
+	LINK_OFFLINE_TELL_MS = 1000, /* never connected so far: told then, once a round has failed */
 	LINK_HELLO_MS = 5000,        /* a tracker that does not answer HELLO by then is left */
 	LINK_SILENT_MS = 20000,      /* nothing came although asked: the connection is dead */
 	LINK_BUSY_MS = 10000,        /* how long SHOAL_EBUSY is tried again */
@@ -57,6 +59,7 @@ struct link_call {
 	struct id16 request;     /* the same on every tracker; zero for what changes nothing */
 	struct buf fields;
 	uint64_t deadline_ms;
+	uint64_t offline_until_ms; /* over then if there is still no connection; 0: deadline_ms holds in any case */
 	uint64_t busy_until_ms;  /* 0: the tracker was not busy yet */
 	uint64_t retry_at_ms;
 	uint32_t busy_pause_ms;
@@ -79,6 +82,8 @@ struct link {
 	uint32_t round_pause_ms;
 	uint64_t retry_at_ms;
 	uint64_t state_since_ms;
+	uint64_t offline_since_ms; /* not READY since then */
+	bool offline_told;       /* LINK_LOST was told, and LINK_UP not yet again */
 	uint64_t asked_ms;       /* since then something is asked and nothing came; 0: nothing is asked */
 	uint64_t heartbeat_at_ms;
 	uint32_t heartbeat_ms;
@@ -90,7 +95,7 @@ struct link {
 	bool broken;             /* a send failed: drop it in the next step */
 	uint64_t look_again_ms;  /* the connection's queue was full; 0: it is not */
 	char trouble[ERROR_TEXT_MAX]; /* why the last dial or connection came to nothing */
-	char refusal[ERROR_TEXT_MAX]; /* what was wrong with the last identity */
+	char refusal[ERROR_TEXT_MAX]; /* what was wrong with the last wrong identity */
 	/* -- calls */
 	struct link_calls calls, ended;
 	struct link_call *handing; /* whose pages are being handed over; in no list */
@@ -119,6 +124,10 @@ struct link {
 uint64_t link_now(const struct link *l);
 void link_tell(struct link *l, const struct link_news *news);
 void link_wake(struct link *l);
+/* Longer offline than a call waits by default, and each tracker has been tried in vain. */
+bool link_known_offline(const struct link *l);
+void link_dial_soon(struct link *l); /* if a pause between two rounds goes on */
+bool link_any_refused(const struct link *l);
 uint16_t link_tracker_id(const struct link *l);
 /* Ends the connection and goes on with the next tracker. */
 void link_drop(struct link *l, const char *why);

@@ -260,6 +260,7 @@ static void on_hello(void *arg, const struct link_reply *reply)
 	bool resumed = l->has_session && l->token_told && hello.resumed != 0 && hello.user.len > 0 &&
 	               hello.user.len < sizeof(l->status.user);
 	l->state = LINK_READY;
+	l->offline_told = false;
 	l->state_since_ms = link_now(l);
 	take_hello(l, &hello);
 	after_hello(l, &hello, resumed);

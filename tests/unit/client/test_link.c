@@ -291,6 +291,114 @@ static void without_any_tracker_a_call_ends_offline(void)
 	end(w);
 }
 
+/* Offline for long: who asks then is not held up for 10 s each time. */
+static void when_it_is_known_to_be_offline_a_call_is_quick(void)
+{
+	struct world *w = begin_logged_in(2, AUTO_LOGIN_YES);
+	struct outcome group = { 0 };
+	w_kill(w, 0);
+	w_kill(w, 1);
+	w_create_group(w, "band", &group);
+	uint64_t asked = w->now;
+	w_run(w, 10001);
+	CHECK_INT(group.code, ==, SHOAL_EOFFLINE);
+	CHECK_INT(group.at_ms - asked, ==, 10000); /* it might have been a failover */
+
+	size_t dials = w->n_conns;
+	for (int i = 0; i < 3; i++) {
+		w_create_group(w, "band", &group);
+		asked = w->now;
+		w_run(w, 1500);
+		CHECK_INT(group.code, ==, SHOAL_EOFFLINE);
+		CHECK_INT(group.at_ms - asked, ==, 1000);
+	}
+	CHECK_INT(w->n_conns - dials, >=, 6); /* each tracker was tried once more for each */
+	CHECK_INT(w_count_news(w, LINK_LOST), ==, 1);
+	done_with(&group);
+	end(w);
+}
+
+/* In that second the call has trackers tried at once, and once there is one it is as patient as any. */
+static void a_quick_call_finds_a_tracker_that_is_back(void)
+{
+	struct world *w = begin_logged_in(2, AUTO_LOGIN_YES);
+	struct outcome group = { 0 };
+	w_kill(w, 0);
+	w_kill(w, 1);
+	w_run(w, 30000);
+	w->trackers[1].up = true;
+	w->trackers[1].hold = true;
+	w_create_group(w, "band", &group);
+	uint64_t asked = w->now;
+	w_run(w, 500);
+	CHECK_INT(w_count_cmds(w, VERB_CREATE_GROUP, 1), ==, 1);
+	w_run(w, 5000);
+	CHECK_INT(group.finals, ==, 0);
+	struct fake_cmd cmd = *w_last_cmd(w, VERB_CREATE_GROUP);
+	w_answer(w, &cmd);
+	w_run(w, 10);
+	CHECK_INT(group.code, ==, SHOAL_OK);
+	CHECK_INT(group.at_ms - asked, >=, 5000);
+	done_with(&group);
+	end(w);
+}
+
+/* Trackers that come back within a call's deadline: it has not failed, as often as that happens. */
+static void a_failover_within_the_deadline_is_no_failure(void)
+{
+	struct world *w = begin_logged_in(2, AUTO_LOGIN_YES);
+	for (int round = 0; round < 3; round++) {
+		struct outcome group = { 0 };
+		w_kill(w, 0);
+		w_kill(w, 1);
+		w_run(w, 4000);
+		w_create_group(w, "band", &group);
+		w_run(w, 5000);
+		CHECK_INT(group.finals, ==, 0);
+		w->trackers[round % 2].up = true;
+		w_run(w, 4000);
+		CHECK_INT(group.code, ==, SHOAL_OK);
+		CHECK_INT(group.finals, ==, 1);
+		done_with(&group);
+	}
+	CHECK_INT(w_count_news(w, LINK_LOST), ==, 3);
+	end(w);
+}
+
+static void no_tracker_at_the_beginning_is_told_once(void)
+{
+	struct world *w = begin(2, AUTO_LOGIN_YES);
+	w->trackers[0].up = w->trackers[1].up = false;
+	w_run(w, 990);
+	CHECK_INT(w_count_news(w, LINK_LOST), ==, 0);
+	w_run(w, 60000);
+	CHECK_INT(w_count_news(w, LINK_LOST), ==, 1);
+	CHECK(strstr(w->news_text[0], "connection refused") != NULL);
+	w->trackers[1].up = true;
+	w_run(w, 3000);
+	CHECK_INT(w_count_news(w, LINK_UP), ==, 1);
+	w_kill(w, 1);
+	w_run(w, 60000);
+	CHECK_INT(w_count_news(w, LINK_LOST), ==, 2);
+	end(w);
+}
+
+static void the_end_names_refusal_and_network(void)
+{
+	struct world *w = begin(2, AUTO_LOGIN_YES);
+	struct outcome login = { 0 };
+	w->trackers[0].identity.b[0] = 1;
+	w->trackers[1].up = false;
+	w_login(w, "secret", &login);
+	w_run(w, 60000);
+	CHECK_INT(login.code, ==, SHOAL_EOFFLINE);
+	CHECK(strstr(login.message, "connection refused") != NULL);
+	CHECK(strstr(login.message, "tracker 1 is refused: wrong identity at port 1") != NULL);
+	CHECK_INT(w_count_news(w, LINK_REFUSED), ==, 1);
+	done_with(&login);
+	end(w);
+}
+
 static void a_tracker_that_does_not_answer_is_a_timeout(void)
 {
 	struct world *w = begin_logged_in(1, AUTO_LOGIN_YES);
@@ -766,6 +874,9 @@ int main(void)
 		TEST(an_ended_session_is_over), TEST(logout_forgets_everything), TEST(logout_without_a_tracker_forgets_too),
 		TEST(use_tracker_goes_there_and_stays_logged_in), TEST(a_full_connection_is_waited_for),
 		TEST(what_is_too_long_is_not_sent), TEST(freeing_the_link_ends_its_calls), TEST(storm_of_failovers),
+		TEST(when_it_is_known_to_be_offline_a_call_is_quick), TEST(a_quick_call_finds_a_tracker_that_is_back),
+		TEST(a_failover_within_the_deadline_is_no_failure), TEST(no_tracker_at_the_beginning_is_told_once),
+		TEST(the_end_names_refusal_and_network),
 		TEST(busy_is_not_waited_for_past_the_deadline), TEST(a_limit_is_an_answer_at_once),
 		TEST(a_limit_does_not_end_the_session),
 		TEST(pages_that_were_not_asked_for_end_the_connection),
