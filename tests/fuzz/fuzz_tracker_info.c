@@ -9,6 +9,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* An address is shown in a form that is read as the same one. */
+static void check_shown(const struct address *a)
+{
+	char text[ADDRESS_MAX];
+	struct address again;
+	if (address_parse(address_format(a, text), true, &again, NULL) != SHOAL_OK || strcmp(a->host, again.host) != 0 ||
+	    a->port != again.port)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1), shown[64], plain[NAME_SHOWN_MAX], tail[7];
@@ -20,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	if (tracker_info_parse("fuzz", text, &ti, NULL) == SHOAL_OK)
 		tracker_info_free(&ti);
-	address_parse(text, true, &a, NULL);
+	if (address_parse(text, true, &a, NULL) == SHOAL_OK)
+		check_shown(&a);
 	units_parse_bytes(text, &v);
 	units_parse_ms(text, &v);
 	stamp_parse(text, &s);

@@ -3,6 +3,7 @@
  * To be run again (make fuzz-seeds) when a message or an instruction has changed. */
 #include <sys/stat.h>
 
+#include "core/base/address.h"
 #include "core/base/crypto.h"
 #include "core/base/fs.h"
 #include "core/base/hash.h"
@@ -221,6 +222,10 @@ static void files(void)
 	save_text("fuzz_tracker_info", "three", "127.0.0.1:5001 1\n[::1]:5002  2 # here\ntracker.example:5003 3\n");
 	save_text("fuzz_tracker_info", "cluster", "cluster sha256:"
 	          "0101010101010101010101010101010101010101010101010101010101010101\n10.0.0.1:1 1\n");
+	for (size_t i = 0; i < HOST_MAX - 1; i++)
+		buf_put_u8(&b, 'h');
+	buf_put(&b, ":5001", 5);
+	save("fuzz_tracker_info", "long_host", &b);
 	save_text("fuzz_tracker_info", "size", "20M");
 	save_text("fuzz_tracker_info", "time", "1.5s");
 	save_text("fuzz_tracker_info", "stamp", "18bcfe56800.1.2000.7");
