@@ -1,4 +1,5 @@
 /* client/prompt_history.c - the lines that were typed, without secrets. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,10 +7,44 @@
 #include <readline/history.h>
 
 #include "client/prompt.h"
+#include "client/suggest.h"
 #include "client/typed.h"
 #include "core/base/fs.h"
+#include "core/base/name.h"
 
 enum { HISTORY_LINES = 2000, HISTORY_BYTES = 4 << 20 };
+
+/* The line's first one or two words as one name in small letters: "Create  Usr ann" gives create_usr. */
+static void first_words(const char *line, unsigned n, char out[NAME_SHOWN_MAX])
+{
+	size_t len = 0;
+	line += strcspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+	while (n-- != 0) {
+		for (; (isalpha((unsigned char)*line) || *line == '_' || *line == '-') && len + 2 < NAME_SHOWN_MAX; line++)
+			out[len++] = (char)tolower((unsigned char)*line);
+		line += strspn(line, " \t");
+		if (n != 0)
+			out[len++] = '_';
+	}
+	out[len] = '\0';
+}
+
+/* A slip of the keys in a verb that takes a password is followed by the password all the same. */
+static bool nearly_secret(const char *line)
+{
+	const struct cmd *cmd = NULL;
+	char words[2][NAME_SHOWN_MAX];
+	enum { NEAR = 2 };
+	first_words(line, 1, words[0]);
+	first_words(line, 2, words[1]);
+	if (cmd_find(words[0]) != NULL || cmd_find(words[1]) != NULL)
+		return false; /* another command, spelt as it should be */
+	while ((cmd = cmd_next(cmd)) != NULL)
+		for (unsigned i = 0; i < 2 && (cmd->flags & CMD_SECRET) != 0; i++)
+			if (suggest_distance(words[i], cmd->name) <= NEAR)
+				return true;
+	return false;
+}
 
 /* A verb that takes a password, anywhere in the line and in any spelling, is reason enough. */
 bool history_may_keep(const char *line)
@@ -19,11 +54,18 @@ bool history_may_keep(const char *line)
 		return false;
 	while ((cmd = cmd_next(cmd)) != NULL)
 		if ((cmd->flags & CMD_SECRET) != 0 &&
-		    (strstr(line, cmd->name) != NULL || (cmd->spaced != NULL && strstr(line, cmd->spaced) != NULL)))
+		    (strcasestr(line, cmd->name) != NULL || (cmd->spaced != NULL && strcasestr(line, cmd->spaced) != NULL)))
 			return false;
+	if (strcasestr(line, "password") != NULL)
+		return false;
 	const char *rest;
-	cmd = typed_verb(line, &rest); /* also with several blanks in between */
-	return strcasestr(line, "password") == NULL && (cmd == NULL || (cmd->flags & CMD_SECRET) == 0);
+	for (const char *p = line; p != NULL; p = strchr(p, '\n')) { /* each line of the statement */
+		p += *p == '\n';
+		cmd = typed_verb(p, &rest); /* also with several blanks in between */
+		if (cmd != NULL ? (cmd->flags & CMD_SECRET) != 0 : nearly_secret(p))
+			return false;
+	}
+	return true;
 }
 
 void history_load(const char *path)

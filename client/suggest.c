@@ -5,8 +5,7 @@
 
 enum { WORD_MAX = 40 };
 
-/* Edits from a to b: insert, delete, change, swap neighbours. */
-static unsigned distance(const char *a, const char *b)
+unsigned suggest_distance(const char *a, const char *b)
 {
 	unsigned rows[3][WORD_MAX + 1];
 	size_t la = strlen(a), lb = strlen(b);
@@ -35,9 +34,8 @@ static unsigned distance(const char *a, const char *b)
 
 void suggest_try(struct suggestion *s, const char *known)
 {
-	unsigned d = distance(s->word, known);
-	size_t len = strlen(s->word);
-	unsigned limit = len <= 3 ? 1 : len <= 6 ? 2 : 3;
+	unsigned d = suggest_distance(s->word, known);
+	unsigned limit = strlen(s->word) <= 4 ? 1 : 2;
 	if (d <= limit && (s->best == NULL || d < s->distance)) {
 		s->best = known;
 		s->distance = d;

@@ -9,4 +9,6 @@ struct suggestion {
 	unsigned distance;
 };
 void suggest_try(struct suggestion *s, const char *known);
+/* Edits from one to the other: insert, delete, change a letter, swap neighbours; large for long words. */
+unsigned suggest_distance(const char *a, const char *b);
 #endif

@@ -97,6 +97,23 @@ static void secrets_are_not_kept(void)
 	CHECK(!history_may_keep("create  user ann pw"));
 	CHECK(!history_may_keep("x = pcall(create_user, 'ann', 'pw')"));
 	CHECK(!history_may_keep("change_password old new"));
+	CHECK(!history_may_keep("logn alice topsecret7"));
+	CHECK(!history_may_keep("lgoin alice topsecret7"));
+	CHECK(!history_may_keep("Login alice topsecret7"));
+	CHECK(!history_may_keep(".lgin alice topsecret7"));
+	CHECK(!history_may_keep("log in alice topsecret7"));
+	CHECK(!history_may_keep("logn('alice', 'topsecret7')"));
+	CHECK(!history_may_keep("create usr alice topsecret7"));
+	CHECK(!history_may_keep("crate   user alice topsecret7"));
+	CHECK(!history_may_keep("createuser alice topsecret7"));
+	CHECK(!history_may_keep("change pasword old new"));
+	CHECK(!history_may_keep("chang_passwrd old new"));
+	CHECK(!history_may_keep("x = 1\nlogn alice topsecret7"));
+	CHECK(history_may_keep("logout"));
+	CHECK(history_may_keep("create_group team"));
+	CHECK(history_may_keep("create group team"));
+	CHECK(history_may_keep("local x = 1"));
+	CHECK(history_may_keep("for i = 1, 3 do print(i) end"));
 	CHECK(!history_may_keep(" list_files team"));
 	CHECK(!history_may_keep("   "));
 }
