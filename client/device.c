@@ -73,6 +73,8 @@ struct device *device_open(const char *folder, struct error *e)
 		if (rc == SHOAL_OK)
 			return d;
 		if (rc != SHOAL_EBUSY) {
+			if (e != NULL && rc != SHOAL_EDISKFULL)
+				e->code = SHOAL_EIO; /* a key of another length or mode is no wrong argument */
 			device_close(d);
 			return NULL;
 		}

@@ -1,6 +1,7 @@
 /* client/interrupt.c */
 #include "client/interrupt.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -56,6 +57,18 @@ void interrupt_unblock(void)
 int interrupt_pending(void)
 {
 	return noted;
+}
+
+void interrupt_output_lost(void)
+{
+	if (noted == 0)
+		noted = SIGPIPE;
+}
+
+bool interrupt_reader_gone(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 int interrupt_take(void)

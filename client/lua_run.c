@@ -15,6 +15,8 @@ enum { HOOK_COUNT = 10000 }; /* instructions between two looks for Ctrl-C */
 static void hook(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
+	if (ferror(stdout))
+		interrupt_output_lost();
 	if (interrupt_pending() != 0)
 		lua_check_interrupt(L);
 }
@@ -219,9 +221,34 @@ int lua_host_code(struct lua_host *h, const char *name, const char *code)
 	return run_loaded(h, 0);
 }
 
+/* Loaded, embedded, or a file where require() looks: it would list all these places. */
+static bool module_is_there(lua_State *L, const char *module)
+{
+	static const char *const tables[] = { "loaded", "preload" };
+	bool there = false;
+	lua_getglobal(L, "package");
+	for (size_t i = 0; i < COUNT_OF(tables) && !there; i++) {
+		lua_getfield(L, -1, tables[i]);
+		there = lua_getfield(L, -1, module) != LUA_TNIL;
+		lua_pop(L, 2);
+	}
+	lua_getfield(L, -1, "searchpath");
+	lua_pushstring(L, module);
+	lua_getfield(L, -3, "path");
+	there |= lua_pcall(L, 2, 1, 0) == LUA_OK && !lua_isnil(L, -1);
+	lua_pop(L, 2);
+	return there;
+}
+
 int lua_host_require(struct lua_host *h, const char *module)
 {
 	int n, code = 0;
+	if (!module_is_there(h->L, module)) {
+		char *line = str_printf("shoal: module '%s' not found: it is in none of the folders of package.path", module);
+		print_line(line);
+		free(line);
+		return error_exit_code(SHOAL_EUSAGE);
+	}
 	lua_getglobal(h->L, "require");
 	lua_pushstring(h->L, module);
 	if (!lua_host_call(h, 1, &n, &code))

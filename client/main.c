@@ -1,8 +1,13 @@
 /* client/main.c - shoal: sets everything up, runs what was asked for, takes everything down. */
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
+#include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/app.h"
@@ -19,17 +24,78 @@ static int complain(const struct error *e)
 	return error_exit_code(e->code);
 }
 
+/* The program's own files: whatever keeps it from using them is the disk's matter, not a group that does not exist. */
+static int complain_of_start(const struct error *e)
+{
+	bool own = e->code == SHOAL_ENOTFOUND || e->code == SHOAL_EDENIED || e->code == SHOAL_EEXISTS;
+	int code = complain(e);
+	return own ? error_exit_code(SHOAL_EIO) : code;
+}
+
+/* Has all that was printed arrived? If not, `code` cannot say that all is well. A reader that has gone (| head) is told
+ * as by any program that SIGPIPE ends: by the code alone. */
+static int end_output(int code)
+{
+	int rc = fflush(stdout), why = errno;
+	if (rc == 0 && !ferror(stdout))
+		return code;
+	if (interrupt_reader_gone())
+		return code != 0 ? code : 128 + SIGPIPE;
+	fprintf(stderr, "shoal: cannot write the standard output%s%s\n", rc != 0 ? ": " : "", rc != 0 ? strerror(why) : "");
+	return code == 0 || code == 128 + SIGPIPE ? error_exit_code(SHOAL_EIO) : code;
+}
+
 /* -- what the engine gets */
+
+/* An address that no interface can have is a mistake of the command line; that it is in use is not. */
+static enum shoal_err check_listen(const char *text, struct address *out, struct error *e)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+	struct addrinfo *list = NULL;
+	enum shoal_err rc = address_parse(text, true, out, e);
+	if (rc != SHOAL_OK)
+		return rc;
+	int failed = getaddrinfo(out->host, NULL, &hints, &list);
+	if (failed == 0)
+		freeaddrinfo(list);
+	return failed == 0 ? SHOAL_OK
+	                   : error_set(e, SHOAL_EUSAGE, "cannot listen on %.200s: %s", text,
+	                               failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
+}
+
+static enum shoal_err read_trackers(const char *path, struct tracker_info *out, struct error *e)
+{
+	enum shoal_err rc = tracker_info_read(path, out, e);
+	if (rc == SHOAL_ENOTFOUND)
+		return error_set(e, SHOAL_EUSAGE, "there is no tracker file '%.300s'", path);
+	if (rc == SHOAL_EIO || rc == SHOAL_EDENIED)
+		rc = e->code = SHOAL_EUSAGE; /* a folder, or not ours to read: another file was meant */
+	return rc;
+}
+
+/* Only looked at: it is read when a password is asked for, and may be a pipe that can be read once. */
+static enum shoal_err check_password_source(const struct options *o, struct error *e)
+{
+	struct stat st;
+	if (o->password_fd >= 0 && fcntl(o->password_fd, F_GETFD) < 0)
+		return error_set(e, SHOAL_EUSAGE, "--password-fd %d: %s", o->password_fd, strerror(errno));
+	if (o->password_file == NULL)
+		return SHOAL_OK;
+	if (stat(o->password_file, &st) != 0 || access(o->password_file, R_OK) != 0)
+		return error_set(e, SHOAL_EUSAGE, "cannot read the password file '%.300s': %s", o->password_file, strerror(errno));
+	return S_ISDIR(st.st_mode) ? error_set(e, SHOAL_EUSAGE, "the password file '%.300s' is a folder", o->password_file)
+	                           : SHOAL_OK;
+}
 
 static enum shoal_err fill_config(struct app *app, struct error *e)
 {
 	const struct options *o = &app->options;
 	struct client_config *c = &app->config;
-	enum shoal_err rc = address_parse(o->listen, true, &c->listen, e);
+	enum shoal_err rc = check_listen(o->listen, &c->listen, e);
 	if (rc == SHOAL_OK)
-		rc = tracker_info_read(o->trackers, &c->trackers, e);
-	if (rc == SHOAL_ENOTFOUND)
-		rc = error_set(e, SHOAL_EUSAGE, "there is no tracker file '%.300s'", o->trackers);
+		rc = read_trackers(o->trackers, &c->trackers, e);
+	if (rc == SHOAL_OK)
+		rc = check_password_source(o, e);
 	if (rc == SHOAL_OK && o->announce != NULL) {
 		c->has_announce = true;
 		rc = address_parse(o->announce, false, &c->announce, e);
@@ -223,7 +289,7 @@ static void free_all(struct app *app)
 static void on_exit_call(void *owner, int code)
 {
 	struct app *app = owner;
-	fflush(stdout);
+	code = end_output(code);
 	stop(app);
 	exit(code);
 }
@@ -300,7 +366,7 @@ int main(int argc, char *argv[])
 		fputs(text, stdout);
 		free(text);
 		options_free(&app.options);
-		return 0;
+		return end_output(0);
 	}
 	if (app.options.no_input && app.options.script == NULL && app.options.ncode == 0 && app.options.batch == NULL &&
 	    app.options.control == NULL && app.options.test == NULL) {
@@ -316,7 +382,7 @@ int main(int argc, char *argv[])
 		rc = start_engine(&app, &e);
 	if (rc != SHOAL_OK) {
 		control_close(app.control);
-		int failed = complain(&e);
+		int failed = complain_of_start(&e);
 		free_all(&app);
 		return failed;
 	}
@@ -324,8 +390,8 @@ int main(int argc, char *argv[])
 	start_lua(&app);
 	int code = run(&app);
 	int sig = run_signal_code();
-	fflush(stdout);
+	code = end_output(sig != 0 ? sig : code);
 	stop(&app);
 	free_all(&app);
-	return sig != 0 ? sig : code;
+	return code;
 }

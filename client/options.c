@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/config.h"
 #include "client/suggest.h"
@@ -96,12 +97,16 @@ static enum shoal_err set_number(struct options *o, const struct option_entry *t
 {
 	char *end;
 	unsigned long n = strtoul(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 4096)
+	bool threads = t->offset == AT(threads), number = text[0] >= '0' && text[0] <= '9' && *end == '\0';
+	if (threads && (!number || n < THREADS_LEAST || n > THREADS_MOST))
+		return error_set(e, SHOAL_EUSAGE, "%s needs a number from %d to %d, not '%.60s'", t->name, THREADS_LEAST,
+		                 THREADS_MOST, text);
+	if (!number || n > 4096)
 		return error_set(e, SHOAL_EUSAGE, "%s needs a number, not '%.60s'", t->name, text);
-	if (t->offset == AT(password_fd))
-		o->password_fd = (int)n;
-	else
+	if (threads)
 		o->threads = (unsigned)n;
+	else
+		o->password_fd = (int)n;
 	return SHOAL_OK;
 }
 
@@ -197,12 +202,29 @@ static enum shoal_err fill(struct options *o, bool progress_given, struct error 
 	o->color = first(o->color, NULL, value_get_text(s, "color", "auto"));
 	o->strict |= value_get_bool(s, "strict", false);
 	o->plaintext |= value_get_bool(s, "plaintext", false);
+	int64_t threads = value_get_int(s, "threads", o->threads != 0 ? o->threads : THREADS_LEAST);
+	if (threads < THREADS_LEAST || threads > THREADS_MOST)
+		return error_set(e, SHOAL_EUSAGE, "the setting 'threads' must be from %d to %d, not %lld", THREADS_LEAST,
+		                 THREADS_MOST, (long long)threads);
 	o->threads = o->threads != 0 ? o->threads : (unsigned)value_get_int(s, "threads", 0);
 	o->max_active = (unsigned)value_get_int(s, "max_active", 0);
 	o->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : (uint64_t)value_get_int(s, "timeout", 0);
 	if (o->auto_login < 0 && value_get(s, "auto_login") != NULL)
 		o->auto_login = value_get_bool(s, "auto_login", false) ? AUTO_LOGIN_YES : AUTO_LOGIN_NO;
 	return progress_given ? SHOAL_OK : set_word(o, find("--progress", strlen("--progress")), progress, e);
+}
+
+/* The first word should be IP:PORT. It may be all but the port: no file has that name, and with a port it were one. */
+static enum shoal_err no_address(const char *word, struct error *e)
+{
+	bool v6 = word[0] != '[' && strchr(word, ':') != NULL && strspn(word, "0123456789abcdefABCDEF:.") == strlen(word);
+	char *whole = str_printf(v6 ? "[%s]:0" : "%s:0", word);
+	if (address_looks_like(whole) && access(word, F_OK) != 0 && strstr(word, ".lua") == NULL)
+		error_set(e, SHOAL_EUSAGE, "'%.100s': the port is missing: write %.120s for any free one", word, whole);
+	else
+		error_set(e, SHOAL_EUSAGE, "'%.100s' is not an address; write shoal [options] IP:PORT TRACKER_FILE [SCRIPT]", word);
+	free(whole);
+	return SHOAL_EUSAGE;
 }
 
 /* IP:PORT TRACKER_FILE, which environment and config may give, then SCRIPT ARG... */
@@ -225,8 +247,7 @@ static enum shoal_err take_positionals(struct options *o, int argc, char *const 
 	o->trackers = first(o->trackers, getenv("SHOAL_TRACKERS"), value_get_text(&o->settings, "trackers", NULL));
 	if (o->test == NULL && (o->listen == NULL || o->trackers == NULL))
 		return at < argc && o->listen == NULL
-		               ? error_set(e, SHOAL_EUSAGE, "'%.100s' is not an address; write shoal [options] IP:PORT TRACKER_FILE [SCRIPT]",
-		                           argv[at])
+		               ? no_address(argv[at], e)
 		               : error_set(e, SHOAL_EUSAGE, "write shoal [options] IP:PORT TRACKER_FILE [SCRIPT [ARG...]]; see --help");
 	if (o->test == NULL && at < argc && o->ncode == 0)
 		o->script = argv[at++];

@@ -6,7 +6,7 @@
 #include "client/link.h"
 #include "client/value.h"
 
-enum { OPTION_LIST_MAX = 32 };
+enum { OPTION_LIST_MAX = 32, THREADS_LEAST = 2, THREADS_MOST = 10 };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_LINE, PROGRESS_JSON, PROGRESS_NONE };
 

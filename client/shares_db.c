@@ -1,10 +1,15 @@
 /* client/shares_db.c */
 #include "client/shares_db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "core/base/fs.h"
 #include "core/base/mem.h"
 
 enum { SHARES_VERSION = 1 };
@@ -47,12 +52,37 @@ static enum shoal_err check_version(struct shares_db *db, struct error *e)
 	return rc;
 }
 
+/* Which files one shares is nobody else's business: made here with 0600, as SQLite follows the umask and gives the -wal
+ * the mode of the file. What an older shoal has made is put right. */
+static enum shoal_err make_private(const char *path, struct error *e)
+{
+	static const char *const tails[] = { "", "-wal" };
+	enum shoal_err rc = SHOAL_OK;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	else if (errno != EEXIST)
+		return error_errno(e, "cannot create '%s'", path);
+	for (size_t i = 0; fd < 0 && i < COUNT_OF(tails); i++) {
+		char *file = str_printf("%s%s", path, tails[i]);
+		if (chmod(file, 0600) != 0 && errno != ENOENT)
+			rc = error_errno(e, "cannot make '%s' private", file);
+		free(file);
+	}
+	return rc;
+}
+
 enum shoal_err shares_db_open(const char *path, struct shares_db **out, struct error *e)
 {
 	struct shares_db *db = xalloc(sizeof(*db));
-	enum shoal_err rc = SHOAL_OK;
+	enum shoal_err rc = make_private(path, e);
 
 	db->path = xstrdup(path);
+	if (rc != SHOAL_OK) {
+		shares_db_close(db);
+		return rc;
+	}
 	if (sqlite3_open_v2(path, &db->sql, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) !=
 	            SQLITE_OK ||
 	    sqlite3_exec(db->sql, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",

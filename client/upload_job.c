@@ -277,6 +277,13 @@ static void on_check(void *arg, const struct link_reply *reply)
 	task_start(up->job.t, &up->task);
 }
 
+/* A file of this machine: `not_found` and `denied` are kept for what trackers have and allow. */
+static void unreadable(struct upload_job *up)
+{
+	error_errno(&up->error, "cannot read '%s'", up->given);
+	up->rc = up->error.code = SHOAL_EIO;
+}
+
 /* The path without links, the name, and whether it can be read at all. */
 static void run_resolve(struct task *task)
 {
@@ -285,13 +292,13 @@ static void run_resolve(struct task *task)
 	int fd;
 
 	if (real == NULL) {
-		up->rc = error_errno(&up->error, "cannot read '%s'", up->given);
+		unreadable(up);
 		return;
 	}
 	up->path = real;
 	fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
-		up->rc = error_errno(&up->error, "cannot read '%s'", up->given);
+		unreadable(up);
 		return;
 	}
 	up->rc = file_stamp_of(fd, up->given, &up->stamp, &up->error);

@@ -41,7 +41,7 @@ end)
 T.case("what cannot be is refused as a failed job", function(t)
   local c = t.cluster{ trackers = 1, peers = { "alice", "bob" } }
   group(t, c, "g", c.alice)
-  t.err("not_found", c.alice:upload_file("/nonexistent/file", "g"):wait(10))
+  t.err("io", c.alice:upload_file("/nonexistent/file", "g"):wait(10))
   t.err("not_found", c.alice:upload_file(c:file("f", 10), "nogroup"):wait(10))
   t.err("denied", c.bob:upload_file(c:file("f", 10), "g"):wait(10))
   t.err("not_found", c.alice:download_file("g", "nothing", c.dir):wait(10))

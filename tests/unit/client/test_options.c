@@ -111,6 +111,17 @@ static void mistakes_get_one_line(void)
 	CHECK_INT(PARSE(&o, &e, "job.lua"), ==, SHOAL_EUSAGE);
 	CHECK(strstr(e.message, "'job.lua' is not an address") != NULL);
 	CHECK_INT(PARSE(&o, &e, "--threads", "many", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
+	CHECK_INT(PARSE(&o, &e, "--threads", "1", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
+	CHECK_STR(e.message, "--threads needs a number from 2 to 10, not '1'");
+	CHECK_INT(PARSE(&o, &e, "--threads=11", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
+	CHECK_INT(PARSE(&o, &e, "127.0.0.1", "t"), ==, SHOAL_EUSAGE);
+	CHECK_STR(e.message, "'127.0.0.1': the port is missing: write 127.0.0.1:0 for any free one");
+	CHECK_INT(PARSE(&o, &e, "::1", "t"), ==, SHOAL_EUSAGE);
+	CHECK_STR(e.message, "'::1': the port is missing: write [::1]:0 for any free one");
+	CHECK_INT(PARSE(&o, &e, "--treads", "2", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
+	CHECK(strstr(e.message, "'--threads'") != NULL);
+	CHECK_INT(PARSE(&o, &e, "--nothing", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
+	CHECK_STR(e.message, "no option '--nothing': see shoal --help");
 	CHECK_INT(PARSE(&o, &e, "--progress=loud", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
 	CHECK_INT(PARSE(&o, &e, "--strict=yes", "127.0.0.1:0", "t"), ==, SHOAL_EUSAGE);
 	CHECK_INT(PARSE(&o, &e, "127.0.0.1:0", "t", "--data"), ==, SHOAL_EUSAGE);

@@ -1,0 +1,73 @@
+-- What cannot work is said in one line, with the exit code of docs/scripting.md.
+local T = require "shoal.test"
+local proc = require "shoal.proc"
+
+-- Runs `argv`; the code and what it said.
+local function run(argv, options)
+  options = options or {}
+  options.capture = true
+  local p = assert(proc.spawn(argv, options))
+  local code = assert(p:wait(60), "it did not end")
+  return code, p:errors(), p:output()
+end
+
+-- The client's words, changed: replace = { from = to }, and further ones at the end.
+local function words(c, replace, ...)
+  local argv = c:command("ann")
+  for i, word in ipairs(argv) do argv[i] = replace[word] or word end
+  for _, word in ipairs { ... } do argv[#argv + 1] = word end
+  return argv
+end
+
+-- `sh -c TEXT` with the client as "$@".
+local function shell(text, argv) return { "/bin/sh", "-c", text, "sh", table.unpack(argv) } end
+
+local function one_line(t, text, pattern)
+  t.match(text, pattern)
+  t.eq(select(2, text:gsub("\n", "")), 1, text)
+end
+
+T.case("output that is lost is an error", function(t)
+  local c = t.cluster{ trackers = 1, peers = {} }
+  for _, tail in ipairs { { "-e", "print(1)" }, { "--json", "-e", "{ a = 1 }" }, { "-e", "while true do print(1) end" } } do
+    local code, err = run(shell('exec "$@" >/dev/full', words(c, {}, table.unpack(tail))))
+    t.eq(code, 13, err)
+    one_line(t, err, "cannot write the standard output")
+  end
+  local code, err = run(shell('exec "$@" >/dev/full', words(c, {})), { stdin = "_VERSION\n" })
+  t.eq(code, 13, err)
+  -- a reader that has had enough is no error worth a line
+  local _, quiet, out = run(shell('{ { "$@"; echo "code $?" >&3; } | head -n 1 >/dev/null; } 3>&1',
+                                  words(c, {}, "-e", "while true do print(1) end")))
+  t.eq(quiet, "")
+  t.eq(out, "code 141\n")
+end)
+
+T.case("files of its own that cannot be used are io, wrong words on the command line are usage", function(t)
+  local c = t.cluster{ trackers = 1, peers = {} }
+  local data, key = c.dir .. "/ann/data", c.dir .. "/ann/data/data/device.key"
+  local function fails(code, pattern, replace, ...)
+    local got, err = run(words(c, replace, ...))
+    t.eq(got, code, err)
+    one_line(t, err, pattern)
+  end
+  fails(13, "/proc/foo", { [data] = "/proc/foo" }, "-e", "1")
+  fails(2, "999.1.1.1", { ["127.0.0.1:0"] = "999.1.1.1:0" }, "-e", "1")
+  fails(2, "no%-such%-host.invalid", { ["127.0.0.1:0"] = "no-such-host.invalid:0" }, "-e", "1")
+  fails(2, "the port is missing", { ["127.0.0.1:0"] = "127.0.0.1" }, "-e", "1")
+  fails(2, "the port is missing", { ["127.0.0.1:0"] = "::1" }, "-e", "1")
+  fails(2, "/tmp", {}, "/tmp")
+  fails(2, "/tmp", { [c.tracker_info] = "/tmp" }, "-e", "1")
+  fails(2, "/nowhere", { [c.tracker_info] = "/nowhere" }, "-e", "1")
+  fails(2, "/nowhere", {}, "/nowhere")
+  fails(2, "/nowhere", {}, "--password-file", "/nowhere", "-e", "1")
+  fails(2, "/tmp", {}, "--password-file", "/tmp", "-e", "1")
+  fails(2, "from 2 to 10", {}, "--threads", "1", "-e", "1")
+  fails(2, "from 2 to 10", {}, "--threads", "11", "-e", "1")
+  fails(2, "module 'nomod' not found", {}, "-l", "nomod", "-e", "1")
+  t.eq(run(words(c, {}, "-e", "x = 1")), 0) -- makes the key
+  local f = assert(io.open(key, "w"))
+  f:write("short")
+  f:close()
+  fails(13, "device.key", {}, "-e", "1")
+end)
