@@ -1,6 +1,7 @@
 /* client/cmd.c */
 #include "client/cmd.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,20 @@ void cmd_usage(const struct cmd *cmd, struct buf *out)
 	while (open-- != 0)
 		buf_printf(out, "]");
 	buf_printf(out, ")");
+}
+
+void cmd_usage_typed(const struct cmd *cmd, struct buf *out)
+{
+	buf_printf(out, "%s", cmd->name);
+	for (unsigned i = 0; i < cmd_count_args(cmd); i++) {
+		const struct cmd_arg *arg = &cmd->args[i];
+		if (arg->kind == ARG_OPTS)
+			continue; /* key=value words: .help tells which */
+		buf_printf(out, arg->optional ? " [" : " ");
+		for (const char *p = arg->name; *p != '\0'; p++)
+			buf_put_u8(out, (uint8_t)toupper((unsigned char)*p));
+		buf_printf(out, arg->optional ? "]" : "");
+	}
 }
 
 struct cmd_run *cmd_run_new(const struct cmd *cmd)
@@ -337,6 +352,44 @@ enum shoal_err cmd_check_args(struct cmd_run *run, unsigned n, struct error *e)
 			return rc;
 	}
 	return SHOAL_OK;
+}
+
+/* -- lengths */
+
+static size_t longest(enum arg_kind kind)
+{
+	enum { ALIAS_TAIL = 7, OTHER_TEXT_MAX = 4096 };
+	switch (kind) {
+	case ARG_USER:
+	case ARG_GROUP: return NAME_SHORT_MAX + ALIAS_TAIL;
+	case ARG_FILE: return NAME_FILE_MAX + ALIAS_TAIL;
+	case ARG_SECRET: return PASSWORD_MAX;
+	default: return OTHER_TEXT_MAX;
+	}
+}
+
+static enum shoal_err check_length(const char *name, enum arg_kind kind, const struct value *v, struct error *e)
+{
+	static const char *const words[] = { [ARG_USER] = "name of the user", [ARG_GROUP] = "name of the group",
+		                             [ARG_FILE] = "name of the file", [ARG_SECRET] = "password", [ARG_COUNT] = NULL };
+	if (v->type != VALUE_STR || v->str.len <= longest(kind))
+		return SHOAL_OK;
+	return error_set(e, SHOAL_EUSAGE, "the %s is too long: %zu bytes, at most %zu", words[kind] != NULL ? words[kind] : name,
+	                 v->str.len, longest(kind));
+}
+
+enum shoal_err cmd_check_lengths(const struct cmd_run *run, struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+	for (unsigned i = 0; i < cmd_count_args(run->cmd) && rc == SHOAL_OK; i++) {
+		const struct cmd_arg *arg = &run->cmd->args[i];
+		rc = check_length(arg->name, arg->kind, &run->argv[i], e);
+		for (const struct cmd_opt *o = arg->opts; o != NULL && o->name != NULL && rc == SHOAL_OK; o++) {
+			const struct value *v = value_get(&run->argv[i], o->name);
+			rc = v != NULL ? check_length(o->name, o->kind, v, e) : SHOAL_OK;
+		}
+	}
+	return rc;
 }
 
 /* -- for the commands */

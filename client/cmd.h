@@ -77,6 +77,8 @@ const char *cmd_suggest(const char *name);
 unsigned cmd_count_args(const struct cmd *cmd);
 /* "download_file(group, file [, dest [, opts]])". */
 void cmd_usage(const struct cmd *cmd, struct buf *out);
+/* The same as it is typed: "download_file GROUP FILE [DEST]". */
+void cmd_usage_typed(const struct cmd *cmd, struct buf *out);
 
 /* -- a run */
 /* What a run may ask at the terminal: nothing, a missing password (scripts), that and whether one is sure (prompt). */
@@ -90,7 +92,7 @@ struct cmd_run {
 	char where[80];                  /* "job.lua:12", or empty */
 	/* -- while it runs */
 	unsigned outstanding;
-	bool asked;                      /* something was sent: what fails before is a wrong call */
+	bool asked;                      /* the call was right: what fails from here on is an answer, not the script's bug */
 	bool finished;
 	bool abandoned;                  /* nobody waits for it any more */
 	uint64_t deadline_ms;            /* monotonic; 0: none */
@@ -110,6 +112,9 @@ void cmd_run_free(struct cmd_run *run);             /* only if it was never star
 /* Checks number and kinds of the arguments in run->argv (n given) and brings them into form. A mistake is SHOAL_EUSAGE:
  * "argument 2 'file' must be a string, got nil". */
 enum shoal_err cmd_check_args(struct cmd_run *run, unsigned n, struct error *e);
+
+/* Text that no tracker would take, and that might not fit a message, is SHOAL_EUSAGE: the start of each run checks it. */
+enum shoal_err cmd_check_lengths(const struct cmd_run *run, struct error *e);
 
 /* Checks a table against names and kinds, and brings its values into form: options, settings. */
 enum shoal_err cmd_check_table(const struct cmd_opt *opts, struct value *table, struct error *e);

@@ -1,6 +1,7 @@
 /* client/session.c */
 #include "client/session.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,12 +25,14 @@ static void print_buf(struct buf *b)
 static void complain(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void complain(struct session *s, int code, const char *fmt, ...)
 {
-	char text[ERROR_TEXT_MAX + 100], shown[2 * sizeof(text)];
+	char text[ERROR_TEXT_MAX + 100], shown[2 * sizeof(text)], where[40] = "";
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "error: %s\n", text_escape(text, strlen(text), shown, sizeof(shown)));
+	if (s->piped)
+		snprintf(where, sizeof(where), "stdin:%u: ", s->first);
+	fprintf(stderr, "%serror: %s\n", where, text_escape(text, strlen(text), shown, sizeof(shown)));
 	s->code = exit_code_join(s->code, code);
 }
 
@@ -101,6 +104,15 @@ static void call(struct session *s, int nargs)
 
 /* -- typed forms */
 
+/* The first argument that must be there and is not. */
+static const char *missing_word(const struct typed *t)
+{
+	for (unsigned i = 0; i < cmd_count_args(t->cmd); i++)
+		if (!t->cmd->args[i].optional && t->argv[i].type == VALUE_NIL && !t->argv[i].failed)
+			return t->cmd->args[i].name;
+	return NULL;
+}
+
 static void run_typed(struct session *s, const char *line)
 {
 	lua_State *L = lua_host_state(s->host);
@@ -114,7 +126,16 @@ static void run_typed(struct session *s, const char *line)
 	bool ok = run != NULL;
 	for (unsigned i = 0; ok && i < t.n; i++)
 		run->argv[i] = value_copy(&t.argv[i]);
-	if (ok && cmd_check_args(run, t.n, &e) != SHOAL_OK) {
+	const char *lacks = ok ? missing_word(&t) : NULL;
+	if (lacks != NULL) {
+		struct buf usage = { 0 };
+		cmd_usage_typed(t.cmd, &usage);
+		complain(s, error_exit_code(SHOAL_EUSAGE), "%s needs %s %s: %.*s", t.cmd->name,
+		         strchr("aeio", lacks[0]) != NULL ? "an" : "a", lacks, (int)usage.len,
+		         usage.data != NULL ? (const char *)usage.data : "");
+		buf_free(&usage);
+		ok = false;
+	} else if (ok && cmd_check_args(run, t.n, &e) != SHOAL_OK) {
 		complain(s, error_exit_code(SHOAL_EUSAGE), "%s: %s", t.cmd->name, e.message);
 		ok = false;
 	}
@@ -250,20 +271,61 @@ static bool is_word(const char *line, const char *word)
 	return strncmp(line, word, len) == 0 && line[len + strspn(line + len, " \t\r")] == '\0';
 }
 
+static bool is_global(struct session *s, const char *name)
+{
+	lua_State *L = lua_host_state(s->host);
+	bool known = lua_getglobal(L, name) != LUA_TNIL;
+	lua_pop(L, 1);
+	return known;
+}
+
+/* `foo bar`, where foo is nothing: in no language a statement, but in the typed form of a command that does not exist. */
+static bool no_command(struct session *s, const char *line)
+{
+	static const char *const lua_words[] = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function",
+		                                 "goto", "if", "in", "local", "nil", "not", "or", "repeat", "return", "then",
+		                                 "true", "until", "while" };
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+	char word[40], second[40], both[80];
+	size_t len = strspn(line, letters), blanks = strspn(line + len, " \t");
+	const char *next = line + len + blanks;
+	if (blanks == 0 || isdigit((unsigned char)line[0]) || !slice_to_str(slice_of(line, len), word, sizeof(word)) || is_global(s, word) ||
+	    (strspn(next, letters) == 0 && strchr("\"'/", next[0]) == NULL) || next[0] == '\0')
+		return false;
+	if (!slice_to_str(slice_of(next, strspn(next, letters)), second, sizeof(second)))
+		second[0] = '\0';
+	for (size_t i = 0; i < COUNT_OF(lua_words); i++)
+		if (strcmp(word, lua_words[i]) == 0 || strcmp(second, lua_words[i]) == 0)
+			return false;
+	snprintf(both, sizeof(both), "%s_%s", word, second);
+	const char *near = cmd_suggest(word);
+	near = near != NULL ? near : cmd_suggest(both);
+	complain(s, error_exit_code(SHOAL_EUSAGE), near != NULL ? "no command '%s': did you mean '%s'?" : "no command '%s'", word,
+	         near);
+	return true;
+}
+
 /* A first word that is nothing, but nearly a command: says so. */
 static bool misspelt(struct session *s, const char *line)
 {
-	lua_State *L = lua_host_state(s->host);
 	char word[40];
 	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz_");
 	if (len < 3 || (line[len] != '\0' && line[len] != ' ') || !slice_to_str(slice_of(line, len), word, sizeof(word)))
 		return false;
-	bool known = lua_getglobal(L, word) != LUA_TNIL;
-	lua_pop(L, 1);
-	const char *near = known ? NULL : cmd_suggest(word);
+	const char *near = is_global(s, word) ? NULL : cmd_suggest(word);
 	if (near != NULL)
 		complain(s, error_exit_code(SHOAL_EUSAGE), "no command '%s': did you mean '%s'?", word, near);
 	return near != NULL;
+}
+
+/* "stdin:3: unexpected symbol ...": in a statement of several lines the number is that of the line at fault. */
+static void complain_of_syntax(struct session *s, const char *why)
+{
+	const char *text = strncmp(why, "stdin:", 6) == 0 || strncmp(why, "prompt:", 7) == 0 ? strstr(why, ": ") : NULL;
+	unsigned line = text != NULL ? (unsigned)strtoul(strchr(why, ':') + 1, NULL, 10) : 0;
+	if (line != 0)
+		s->first = line;
+	complain(s, error_exit_code(SHOAL_EUSAGE), "%s", text != NULL ? text + 2 : why);
 }
 
 static char *numbered_code(const struct session *s, const char *code)
@@ -291,7 +353,7 @@ static enum session_result run_lua(struct session *s, const char *code)
 	case LINE_INCOMPLETE: return SESSION_MORE;
 	case LINE_BAD:
 		if (!misspelt(s, code))
-			complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message);
+			complain_of_syntax(s, e.message);
 		break;
 	}
 	return SESSION_DONE;
@@ -301,6 +363,7 @@ enum session_result session_line(struct session *s, const char *line)
 {
 	s->line++;
 	if (s->pending.len == 0) {
+		s->first = s->line;
 		line += strspn(line, " \t\r");
 		if (line[0] == '\0')
 			return SESSION_DONE;
@@ -314,7 +377,7 @@ enum session_result session_line(struct session *s, const char *line)
 			run_typed(s, line);
 			return SESSION_DONE;
 		}
-		if (strchr(line, ' ') == NULL && misspelt(s, line))
+		if (no_command(s, line) || (strchr(line, ' ') == NULL && misspelt(s, line)))
 			return SESSION_DONE;
 	} else {
 		buf_put(&s->pending, "\n", 1);
@@ -331,7 +394,7 @@ enum session_result session_line(struct session *s, const char *line)
 void session_end(struct session *s)
 {
 	if (s->pending.len != 0)
-		complain(s, error_exit_code(SHOAL_EUSAGE), "line %u: the input ends in the middle of a statement", s->line);
+		complain(s, error_exit_code(SHOAL_EUSAGE), "the input ends in the middle of a statement");
 	session_drop_pending(s);
 }
 

@@ -13,6 +13,7 @@ struct session {
 	bool piped;         /* a typed upload_file is waited for: the next line may want the file */
 	struct buf pending; /* a statement that is not finished */
 	unsigned line;      /* number of the line, for messages */
+	unsigned first;     /* that of the first line of its statement */
 	unsigned nout;
 	int code;           /* exit code of what has failed so far */
 	/* The prompt's: .history; NULL: there is none. */

@@ -136,7 +136,10 @@ static void run_over(struct shell *sh, struct cmd_run *run)
 static void run_on(struct shell *sh, struct cmd_run *run, struct call *answered)
 {
 	struct error e = { 0 };
-	enum shoal_err rc = run->cmd->run(run, answered, &e);
+	enum shoal_err rc = answered == NULL ? cmd_check_lengths(run, &e) : SHOAL_OK;
+	run->asked |= rc != SHOAL_OK;
+	if (rc == SHOAL_OK)
+		rc = run->cmd->run(run, answered, &e);
 	if (rc != SHOAL_OK) {
 		run->error = e;
 		run->error.code = rc;

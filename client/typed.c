@@ -118,7 +118,7 @@ static enum shoal_err take_words(struct typed *t, const char *p, struct error *e
 			at = next_place(t, at);
 			if (at >= max) {
 				struct buf usage = { 0 };
-				cmd_usage(t->cmd, &usage);
+				cmd_usage_typed(t->cmd, &usage);
 				error_set(e, SHOAL_EUSAGE, "%s: one word too many: '%.80s'; it is %.*s (quote names with spaces)",
 				          t->cmd->name, word, (int)usage.len, usage.data != NULL ? (char *)usage.data : "");
 				buf_free(&usage);

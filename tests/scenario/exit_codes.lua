@@ -71,3 +71,28 @@ T.case("files of its own that cannot be used are io, wrong words on the command 
   f:close()
   fails(13, "device.key", {}, "-e", "1")
 end)
+
+T.case("the files that one uploads are not the group's", function(t)
+  local c = t.cluster{ trackers = 1, peers = { "alice" } }
+  t.ok(c.alice:create_group("g"))
+  t.err("io", c.alice:upload_file("/nowhere", "g"):wait(10))
+  t.err("usage", c.alice:upload_file("/tmp", "g"):wait(10))
+  t.err("usage", c.alice:upload_file("/dev/null", "g"):wait(10))
+end)
+
+T.case("text that is too long says how long it may be", function(t)
+  local c = t.cluster{ trackers = 1, peers = { "alice" } }
+  local long = ("g"):rep(100 * 1024)
+  local function too_long(pattern, ...)
+    local _, err = ...
+    t.err("usage", ...)
+    t.match(err.message, pattern)
+  end
+  too_long("the password is too long: 1000000 bytes, at most 1024", c.alice:create_user("x", ("g"):rep(1000000)))
+  too_long("the name of the group is too long: 102400 bytes", c.alice:create_group(long))
+  too_long("the name of the user is too long", c.alice:login(long, "x"))
+  too_long("the name of the file is too long", c.alice:download_file("g", long))
+  too_long("the path is too long", c.alice:upload_file(long, "g"))
+  too_long("the glob is too long", c.alice:list_files("g", { glob = long }))
+  t.eq(run(words(c, {}, "-e", "create_user('x', ('g'):rep(1000000))")), 2)
+end)
