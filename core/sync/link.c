@@ -66,7 +66,7 @@ static void tell(struct sync_link *l, enum log_level level, const char *why)
 	struct sync_tracker *p = l->peer;
 
 	if (p == NULL) {
-		log_line(l->sync->env->log, level, "sync", "a connection was closed: %s", why);
+		sync_complain(l->sync, level, l->host, why);
 		return;
 	}
 	if (strcmp(p->reason, why) != 0 || l->state == LINK_UP)
@@ -194,6 +194,7 @@ void sync_link_accept(struct sync *s, const struct env_event *ev)
 		s->env->close(s->env->ctx, ev->conn);
 		return;
 	}
+	snprintf(l->host, sizeof(l->host), "%s", ev->addr.host);
 	if (!id32_eq(&ev->identity, &s->config.cluster))
 		refuse(l, "%s is not a tracker of this cluster: its identity is another", ev->addr.host);
 }

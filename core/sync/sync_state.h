@@ -27,6 +27,8 @@
 enum sync_limits {
 	SYNC_BACKOFF_MIN_MS = 200,
 	SYNC_BACKOFF_MAX_MS = 2000,
+	SYNC_COMPLAINTS = 16,       /* addresses of which we remember what we said about them */
+	SYNC_COMPLAIN_MS = 60000,   /* the same about the same address is said again after that */
 	SYNC_GREETING_MS = 5000,    /* from connected to HELLO */
 	SYNC_PING_MS = 1000,        /* +-25 % */
 	SYNC_LOST_MS = 5000,        /* of silence */
@@ -96,6 +98,7 @@ struct sync_link {
 	struct sync *sync;
 	struct sync_tracker *peer;       /* NULL: accepted, has not said HELLO */
 	conn_id conn;
+	char host[HOST_MAX];     /* accepted: the address it came from */
 	bool dialled;
 	bool doomed;
 	enum link_state state;
@@ -111,6 +114,14 @@ struct sync_link {
 	unsigned serving;
 	LIST_ENTRY(sync_link) next;
 	UT_hash_handle hh;       /* by conn */
+};
+
+/* complain.c */
+struct complaint {
+	char host[HOST_MAX];     /* a numeric address */
+	char why[160];           /* empty: a free place */
+	uint64_t at;             /* when it was said */
+	unsigned more;           /* how often it was not said since then */
 };
 
 struct sync_tracker {
@@ -185,6 +196,7 @@ struct sync {
 		struct vvec vector;
 	} kept[2];               /* [0] is older than SYNC_KEEP_LOG_MS once [1] is half of that */
 	bool cutting;
+	struct complaint complaints[SYNC_COMPLAINTS];
 	struct buf scratch;
 	struct sync_counters counters;
 };
@@ -213,6 +225,9 @@ bool sync_link_send(struct sync_link *l, struct buf *b);
 bool sync_link_crowded(const struct sync_link *l);
 /* The link to talk to a peer on, presence and content: what we dialled, else what it dialled. NULL: none is up. */
 struct sync_link *sync_peer_link(const struct sync_tracker *p);
+
+/* complain.c */
+void sync_complain(struct sync *s, enum log_level level, const char *host, const char *why);
 
 /* ship.c */
 void sync_ship_begin(struct sync_link *l, const struct vvec *peer_has);

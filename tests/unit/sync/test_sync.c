@@ -1,6 +1,7 @@
 /* tests/unit/sync/test_sync.c */
 #include "core/sync/sync.h"
 
+#include "core/base/fs.h"
 #include "core/registry/file_manager.h"
 #include "tests/unit/sync/sync_lab.h"
 
@@ -140,6 +141,49 @@ static void only_the_right_tracker_is_listened_to(void)
 	check_refused(3, 1, false, true); /* not in our list */
 	check_refused(2, 3, false, true); /* it means another one */
 	check_refused(2, 1, true, true);  /* another cluster's certificate */
+}
+
+static unsigned lines_with(const char *path, const char *what)
+{
+	struct buf text = { 0 };
+	unsigned n = 0;
+
+	CHECK_INT(fs_read_file(path, 1 << 20, &text, NULL), ==, SHOAL_OK);
+	char *s = buf_steal_str(&text);
+	for (const char *p = s; (p = strstr(p, what)) != NULL; p++)
+		n++;
+	free(s);
+	return n;
+}
+
+/* One that knocks every two seconds with another cluster's key fills no log. */
+static void what_is_wrong_with_a_stranger_is_said_once_a_minute(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *raw = lab_raw(lab, 2);
+	char path[300];
+	snprintf(path, sizeof(path), "%s/sync.log", check_folder());
+	a->env.log = log_open(path, (enum log_level)(LOG_ERROR + 1), LOG_ERROR, NULL);
+	CHECK(a->env.log != NULL);
+	raw->identity.b[5] = 1;
+	for (int i = 0; i < 30; i++) {
+		lab->now += 1900;
+		lab_dial_raw(raw, 1);
+		CHECK(raw->closed);
+	}
+	CHECK_INT(lines_with(path, "is not a tracker of this cluster"), ==, 1);
+	lab->now += 10000;
+	lab_dial_raw(raw, 1);
+	CHECK_INT(lines_with(path, "is not a tracker of this cluster"), ==, 2);
+	CHECK_INT(lines_with(path, "(and 29 more times)"), ==, 1);
+	raw->identity.b[5] = 0;
+	lab_dial_raw(raw, 1);
+	lab_say_hello(raw, 3, 1, slice_of(NULL, 0)); /* something else is wrong with it now */
+	CHECK_INT(lines_with(path, "is not in our list"), ==, 1);
+	CHECK_INT(sync_counters(a->sync)->refused, ==, 32);
+	struct log *log = a->env.log;
+	lab_free(lab);
+	log_close(log);
 }
 
 static void the_one_that_we_dial_must_be_the_one_of_the_line(void)
@@ -652,6 +696,7 @@ int main(void)
 		TEST(in_a_full_mesh_nothing_is_sent_twice),
 		TEST(a_foreign_op_is_brought_to_one_whom_its_maker_does_not_reach),
 		TEST(only_the_right_tracker_is_listened_to),
+		TEST(what_is_wrong_with_a_stranger_is_said_once_a_minute),
 		TEST(the_one_that_we_dial_must_be_the_one_of_the_line),
 		TEST(another_cluster_is_refused_when_dialled),
 		TEST(a_gap_is_not_applied_and_ends_the_link),
