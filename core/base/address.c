@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -54,6 +55,17 @@ static bool host_ok(const char *host, size_t len)
 	return true;
 }
 
+/* A host, and nothing else: "tracker.example", "127.0.0.1:", "[::1]". */
+static bool lacks_port(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (text[0] == '[')
+		return len > 2 && strchr(text, ']') == text + len - 1 && host_ok(text + 1, len - 2);
+	const char *colon = strchr(text, ':');
+	return (colon == NULL || colon == text + len - 1) && host_ok(text, colon == NULL ? len : len - 1);
+}
+
 enum shoal_err address_parse(const char *text, bool allow_zero, struct address *out, struct error *e)
 {
 	const char *host, *port;
@@ -62,6 +74,9 @@ enum shoal_err address_parse(const char *text, bool allow_zero, struct address *
 	char shown[128];
 
 	text_escape(text, strlen(text), shown, sizeof(shown));
+	if (lacks_port(text))
+		return error_set(e, SHOAL_EUSAGE, "'%s': the port is missing: write HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000",
+		                 shown);
 	if (!split(text, &host, &host_len, &port) || !host_ok(host, host_len))
 		return error_set(e, SHOAL_EUSAGE, "'%s' is not an address: write HOST:PORT, as in 127.0.0.1:5000 or [::1]:5000",
 		                 shown);
@@ -125,6 +140,7 @@ static enum shoal_err parse_line(struct tracker_info *ti, const char *where, cha
 	struct tracker_line t;
 	struct error cause;
 	unsigned long id;
+	char address[ADDRESS_MAX];
 	if (address_parse(word, false, &t.addr, &cause) != SHOAL_OK)
 		return error_set(e, SHOAL_EUSAGE, "%s: %.300s", where, cause.message);
 	if (second == NULL || third != NULL || !parse_number(second, 65535, &id) || id == 0)
@@ -132,6 +148,9 @@ static enum shoal_err parse_line(struct tracker_info *ti, const char *where, cha
 	t.id = (uint16_t)id;
 	if (tracker_info_find(ti, t.id) != NULL)
 		return error_set(e, SHOAL_EUSAGE, "%s: the id %u is there twice", where, t.id);
+	for (size_t i = 0; i < ti->n; i++)
+		if (ti->trackers[i].addr.port == t.addr.port && strcasecmp(ti->trackers[i].addr.host, t.addr.host) == 0)
+			return error_set(e, SHOAL_EUSAGE, "%s: %s is there twice", where, address_format(&t.addr, address));
 	struct tracker_line *more = try_realloc(ti->trackers, (ti->n + 1) * sizeof(*more));
 	if (more == NULL)
 		return error_set(e, SHOAL_EBUSY, "%s: out of memory", where);

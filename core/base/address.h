@@ -26,7 +26,7 @@ bool address_looks_like(const char *text);
 /* tracker_info.txt: lines "IP:PORT  ID", '#' begins a comment, and at most one line "cluster sha256:HEX". */
 struct tracker_line {
 	struct address addr;
-	uint16_t id; /* 1 to 65535, in any order, each once */
+	uint16_t id; /* 1 to 65535, in any order, each once; an address once, too */
 };
 
 struct tracker_info {

@@ -47,6 +47,37 @@ static bool is_control(const uint8_t *p, size_t n)
 	return p[0] < 0x20 || p[0] == 0x7f || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
 }
 
+/* What nobody sees, and what turns the text around it: direction marks, embeddings and isolates; separators of lines and
+ * paragraphs; spaces and joiners of no width. */
+static bool is_invisible(const uint8_t *p, size_t n)
+{
+	uint32_t c;
+
+	if (n == 2)
+		return p[0] == 0xd8 && p[1] == 0x9c; /* U+061C */
+	if (n != 3)
+		return false;
+	c = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+	return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || c == 0x2060 ||
+	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+/* ZWNJ and ZWJ, U+200C and U+200D: some scripts and emoji cannot be written without them. */
+static bool is_joiner(const uint8_t *p, size_t n)
+{
+	return n == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0x8c || p[2] == 0x8d);
+}
+
+static bool has_invisible(const uint8_t *p, size_t len)
+{
+	for (size_t n; len != 0; p += n, len -= n) {
+		n = utf8_len(p, len);
+		if (n == 0 || (is_invisible(p, n) && !is_joiner(p, n)))
+			return true;
+	}
+	return false;
+}
+
 static bool has_control(const uint8_t *p, size_t len)
 {
 	while (len != 0) {
@@ -95,6 +126,9 @@ enum shoal_err name_check_lookup(enum name_kind kind, const void *name, size_t l
 		return error_set(e, SHOAL_EUSAGE, "the %s is not valid UTF-8", what);
 	if (has_control(name, len))
 		return error_set(e, SHOAL_EUSAGE, "the %s holds a control character", what);
+	if (has_invisible(name, len))
+		return error_set(e, SHOAL_EUSAGE, "the %s holds an invisible character or one that changes the direction",
+		                 what);
 	if (p[0] == ' ' || p[len - 1] == ' ')
 		return error_set(e, SHOAL_EUSAGE, "the %s begins or ends with a space", what);
 	if (kind == NAME_FILE && memchr(name, '/', len) != NULL)
@@ -154,7 +188,7 @@ char *text_escape(const void *text, size_t len, char *out, size_t size)
 	out[0] = '\0';
 	while (len != 0) {
 		size_t n = utf8_len(p, len);
-		bool plain = n != 0 && !is_control(p, n);
+		bool plain = n != 0 && !is_control(p, n) && !is_invisible(p, n);
 		size_t need = plain ? n : 4;
 		if (used + need + 4 > size) {
 			if (size >= 4)

@@ -1,6 +1,7 @@
 /* core/base/name.h - which names are allowed, and how a stranger's text is shown.
  *
- * Names are UTF-8 without control bytes; files 1 to 240 bytes, without '/', not "." or ".."; users and groups 1 to 64;
+ * Names are UTF-8 without control bytes, direction marks, line separators and what has no width (but for the joiners
+ * U+200C and U+200D); files 1 to 240 bytes, without '/', not "." or ".."; users and groups 1 to 64;
  * no space at either end; none that ends like an alias ("~" and six base-32 characters, for files before the
  * extension). Nothing that came from outside becomes a file name or a row before it has passed name_check(). */
 #ifndef SHOAL_BASE_NAME_H
@@ -29,7 +30,7 @@ void name_alias(enum name_kind kind, const char *name, const void *id, char out[
 /* Splits an alias into the plain name and its six characters; false if it does not look like one. */
 bool name_split_alias(enum name_kind kind, const char *shown, char plain[NAME_SHOWN_MAX], char tail[7]);
 
-/* The text with control bytes, escapes and broken UTF-8 as \xNN: what a log or terminal may show. Always a NUL at the
+/* The text with control bytes, escapes, broken UTF-8, and what is invisible or changes the direction as \xNN: what a log or terminal may show. Always a NUL at the
  * end; cut with "..." if it does not fit. Returns out. */
 char *text_escape(const void *text, size_t len, char *out, size_t size);
 #endif

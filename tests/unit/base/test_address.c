@@ -19,6 +19,12 @@ static void addresses_are_read_and_written(void)
 		CHECK_INT(address_parse(bad[i], false, &a, &e), ==, SHOAL_EUSAGE);
 		CHECK(e.message[0] == '\'');
 	}
+	static const char *const bare[] = { "127.0.0.1", "127.0.0.1:", "tracker.example", "[::1]" };
+	for (size_t i = 0; i < sizeof(bare) / sizeof(bare[0]); i++) {
+		struct error e = { 0 };
+		CHECK_INT(address_parse(bare[i], false, &a, &e), ==, SHOAL_EUSAGE);
+		CHECK(strstr(e.message, "the port is missing") != NULL);
+	}
 	CHECK_INT(address_parse("0.0.0.0:0", true, &a, NULL), ==, SHOAL_OK);
 	CHECK(address_looks_like("127.0.0.1:5000") && !address_looks_like("job.lua") && !address_looks_like("a:b"));
 }
@@ -59,6 +65,11 @@ static void mistakes_in_it_name_the_line(void)
 	}
 	struct tracker_info ti;
 	struct error e = { 0 };
+	CHECK_INT(tracker_info_parse("file", "127.0.0.1:9000 1\n127.0.0.1:9000 2\n", &ti, &e), ==, SHOAL_EUSAGE);
+	CHECK_STR(e.message, "file:2: 127.0.0.1:9000 is there twice");
+	CHECK_INT(tracker_info_parse("file", "Host:9000 1\nhost:9000 2\n", &ti, &e), ==, SHOAL_EUSAGE);
+	CHECK_INT(tracker_info_parse("file", "127.0.0.1:9000 1\n127.0.0.2:9000 2\n127.0.0.1:9001 3\n", &ti, &e), ==, SHOAL_OK);
+	tracker_info_free(&ti);
 	CHECK_INT(tracker_info_read("/nonexistent/t.txt", &ti, &e), ==, SHOAL_ENOTFOUND);
 	CHECK(strstr(e.message, "/nonexistent/t.txt") != NULL);
 }

@@ -28,6 +28,52 @@ static void dangerous_names_are_refused(void)
 	CHECK_INT(name_check(NAME_FILE, "a\0b", 3, NULL), ==, SHOAL_EUSAGE);
 }
 
+/* U+NNNN between two letters, as UTF-8. */
+static const char *around(uint32_t c, char out[8])
+{
+	size_t n = 0;
+	out[n++] = 'a';
+	if (c < 0x800) {
+		out[n++] = (char)(0xc0 | c >> 6);
+	} else {
+		out[n++] = (char)(0xe0 | c >> 12);
+		out[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+	}
+	out[n++] = (char)(0x80 | (c & 0x3f));
+	out[n++] = 'b';
+	out[n] = '\0';
+	return out;
+}
+
+static void what_hides_or_turns_text_is_refused_and_escaped(void)
+{
+	static const uint32_t bad[] = { 0x61c, 0x200b, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e,
+		                        0x2060, 0x2066, 0x2067, 0x2068, 0x2069, 0xfeff };
+	static const uint32_t neighbours[] = { 0x61b, 0x61d, 0x200a, 0x2010, 0x2027, 0x202f, 0x205f, 0x2061, 0x2065, 0x206a,
+		                               0xfefe, 0xff00 };
+	char name[8], out[40];
+	struct error e;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		around(bad[i], name);
+		for (int kind = NAME_USER; kind <= NAME_FILE; kind++)
+			CHECK_INT(name_check((enum name_kind)kind, name, strlen(name), &e), ==, SHOAL_EUSAGE);
+		CHECK(strstr(e.message, "invisible") != NULL);
+		text_escape(name, strlen(name), out, sizeof(out));
+		CHECK_INT(strlen(out), ==, 2 + 4 * (strlen(name) - 2));
+		CHECK(strncmp(out, "a\\x", 3) == 0);
+	}
+	for (size_t i = 0; i < sizeof(neighbours) / sizeof(neighbours[0]); i++) {
+		around(neighbours[i], name);
+		CHECK_INT(file_name(name), ==, SHOAL_OK);
+		CHECK_STR(text_escape(name, strlen(name), out, sizeof(out)), name);
+	}
+	for (uint32_t c = 0x200c; c <= 0x200d; c++) { /* joiners: part of names, but shown as what they are */
+		CHECK_INT(file_name(around(c, name)), ==, SHOAL_OK);
+		CHECK_STR(text_escape(name, strlen(name), out, sizeof(out)), c == 0x200c ? "a\\xe2\\x80\\x8cb" : "a\\xe2\\x80\\x8db");
+	}
+	CHECK_INT(file_name("gpj.\xe2\x80\xae" "exe"), ==, SHOAL_EUSAGE);
+}
+
 static void lengths_are_limited(void)
 {
 	char name[300];
@@ -90,6 +136,7 @@ static void escaped_text_is_harmless_and_fits(void)
 
 static const struct CMUnitTest tests[] = {
 	TEST(ordinary_names_pass), TEST(dangerous_names_are_refused), TEST(lengths_are_limited),
+	TEST(what_hides_or_turns_text_is_refused_and_escaped),
 	TEST(aliases_are_made_and_split), TEST(what_passes_is_safe_whatever_the_bytes),
 	TEST(escaped_text_is_harmless_and_fits),
 };
