@@ -155,8 +155,9 @@ struct slice fuzz_str(const struct fuzz_pool *pool, struct cursor *in)
 		"song",   "plan.pdf",      "0.0.0.0:5000",  "[::]:1", "mine",  "*",      "owner",    "a note",
 		"song~aaaaaa", "team~aaaaaa", "ann~aaaaaa", "x",     "\xff",   "\x1b[2J", "10.0.0.1:77", "7.8",
 	};
-	(void)pool;
 	uint8_t v = get_u8(in);
+	if (v == COUNT_OF(words))
+		return pool->session;
 	return v < COUNT_OF(words) ? slice_str(words[v]) : fuzz_take(in, 1024);
 }
 
@@ -168,6 +169,8 @@ struct slice fuzz_blob(const struct fuzz_pool *pool, struct cursor *in)
 		return slice_of(zeros, 0);
 	if (v == 1)
 		return pool->token;
+	if (v == 16)
+		return pool->stamp;
 	return v < 16 ? slice_of(zeros, (v - 1u) * 32) : fuzz_take(in, 4096);
 }
 

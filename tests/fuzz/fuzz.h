@@ -28,7 +28,7 @@ struct fuzz_pool {
 	struct id16 ids16[FUZZ_IDS];
 	struct id32 ids32[FUZZ_IDS];
 	size_t n16, n32;
-	struct slice token; /* the last one that was given out; borrowed */
+	struct slice token, stamp, session; /* the last ones that were given out; borrowed */
 	uint64_t wall_ms;
 };
 

@@ -1,7 +1,7 @@
 /* tests/fuzz/fuzz_control.c - lines on the control socket, and a hostile tracker's frames in the answers to them.
  *
- * The input: frames that the tracker answers with, then the bytes for the socket. What must hold: every line gets exactly
- * one line of JSON back, with its id, unless the visitor was shown the door. */
+ * The input: how calls are answered (frames, raw or with the verb's fields; jobs, peers, shares), then the bytes for the
+ * socket. What must hold: every line gets exactly one line of JSON back, unless the visitor was shown the door. */
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,7 +9,7 @@
 
 #include "client/control.h"
 #include "core/base/fs.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_reply.h"
 #include "tests/unit/client/fake_engine.h"
 
 enum { FRAMES_MAX = 4, ROUNDS = 400 };
@@ -18,27 +18,87 @@ struct lab {
 	struct fake_engine fake; /* first */
 	struct slice frames[FRAMES_MAX];
 	unsigned n, code;
+	uint8_t how; /* bit 0: frames with the verb's fields; 1: an event with each call; 2 on: how many of a list */
 	unsigned quits;
 };
 
-/* Each call gets the frames of the input, or an error. */
+static const struct fuzz_pool pool = { .wall_ms = UINT64_C(1700000000000) };
+
+static void put_frames(struct lab *l, struct fake_engine *fake, struct call *c)
+{
+	(void)fake;
+	for (unsigned i = 0; i < l->n; i++) {
+		struct buf *b = fake_frame(c);
+		struct cursor in = cursor_of(l->frames[i].data, l->frames[i].len);
+		if ((l->how & 1) != 0)
+			any_reply(&pool, c->verb, &in, b);
+		else
+			buf_put(b, l->frames[i].data, l->frames[i].len);
+	}
+}
+
+/* Lists are allocated the way call_free() frees them. */
+static void put_list(struct lab *l, struct call *c)
+{
+	struct cursor in = cursor_of(l->frames[0].data, l->n != 0 ? l->frames[0].len : 0);
+	c->n = (l->how >> 2) % 4;
+	if (c->kind == CALL_JOBS || c->kind == CALL_JOB)
+		c->jobs = calloc(c->n + 1, sizeof(*c->jobs));
+	else if (c->kind == CALL_JOB_PEERS)
+		c->peers = calloc(c->n + 1, sizeof(*c->peers));
+	else
+		c->shares = calloc(c->n + 1, sizeof(*c->shares));
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->jobs != NULL)
+			c->jobs[i] = (struct job_info){ .id = i + 1, .state = (enum job_state)(get_u8(&in) % 10), .total = get_u64(&in),
+				                        .eta = get_u8(&in) - 1, .error.code = (enum shoal_err)(get_u8(&in) % SHOAL_ERR_COUNT) };
+		else if (c->peers != NULL)
+			c->peers[i].pieces = get_u32(&in);
+		else
+			c->shares[i] = (struct share_info){ .gid = get_id16(&in), .fid = get_id16(&in), .path = strdup("/x") };
+	}
+}
+
+static void tell_event(struct lab *l, const struct call *c)
+{
+	struct slice text = l->n != 0 ? l->frames[0] : slice_str("x");
+	struct client_event ev = { .type = (enum client_event_type)(1 + c->verb % EVENT_SHARE), .word = "note", .tracker = 1 };
+	snprintf(ev.group, sizeof(ev.group), "%.*s", (int)(text.len < 100 ? text.len : 100), (const char *)text.data);
+	snprintf(ev.text, sizeof(ev.text), "%.*s", (int)(text.len < 100 ? text.len : 100), (const char *)text.data);
+	if (ev.type == EVENT_JOB) {
+		ev.job = calloc(1, sizeof(*ev.job));
+		ev.word = "job.progress";
+	}
+	fake_event(&l->fake, ev);
+}
+
+/* Each call gets what the input says, or an error. */
 static void on_call(struct fake_engine *fake, struct call *c)
 {
 	struct lab *l = (struct lab *)(void *)fake;
 
+	if ((l->how & 2) != 0)
+		tell_event(l, c);
 	if (l->code != SHOAL_OK) {
 		error_set(&c->error, (enum shoal_err)l->code, "refused");
 		return;
 	}
 	c->stamp = (struct stamp){ .hlc = 5, .tracker = 1, .dot = { 2, 3 } };
-	if (c->kind == CALL_VERB || c->kind == CALL_STOP_SHARE) {
-		for (unsigned i = 0; i < l->n; i++) {
-			struct buf *b = fake_frame(c);
-			buf_put(b, l->frames[i].data, l->frames[i].len);
-		}
-	} else if (c->kind >= CALL_UPLOAD && c->kind <= CALL_JOB_WAIT && c->kind != CALL_JOB_PEERS &&
-	           c->kind != CALL_JOB_EXPLAIN) {
-		fake_give_job(fake, c);
+	switch (c->kind) {
+	case CALL_VERB: put_frames(l, fake, c); break;
+	case CALL_STOP_SHARE:
+		c->verb = VERB_STOP_SHARE;
+		put_frames(l, fake, c);
+		break;
+	case CALL_JOBS:
+	case CALL_JOB_PEERS:
+	case CALL_HAVE: put_list(l, c); break;
+	case CALL_JOB_EXPLAIN: c->text = strdup("so"); break;
+	case CALL_UPLOAD:
+	case CALL_DOWNLOAD:
+	case CALL_JOB:
+	case CALL_JOB_WAIT: fake_give_job(fake, c); break;
+	default: break;
 	}
 }
 
@@ -74,7 +134,7 @@ static size_t count_lines(struct slice s)
 	return n;
 }
 
-/* Every line is an object; answers have an id, and those to lines that were calls the right one. */
+/* Every line is an object: an answer or an event. */
 static size_t check_answers(const struct buf *heard)
 {
 	size_t answers = 0, at = 0;
@@ -85,11 +145,12 @@ static size_t check_answers(const struct buf *heard)
 		json_error_t why;
 		json_t *line = json_loadb((const char *)heard->data + at, len, 0, &why);
 		CHECK(json_is_object(line));
-		if (json_object_get(line, "event") == NULL) {
-			CHECK(json_object_get(line, "id") != NULL);
+		if (json_object_get(line, "id") != NULL) {
 			CHECK((json_object_get(line, "value") != NULL) + (json_object_get(line, "err") != NULL) +
 			      (json_object_get(line, "job") != NULL) == 1);
 			answers++;
+		} else {
+			CHECK(json_object_get(line, "event") != NULL);
 		}
 		json_decref(line);
 		at += len + 1;
@@ -130,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	l.code = get_u8(&in) % (SHOAL_ERR_COUNT * 4);
 	l.code = l.code < SHOAL_ERR_COUNT ? l.code : SHOAL_OK;
 	l.n = get_u8(&in) % (FRAMES_MAX + 1);
+	l.how = get_u8(&in);
 	for (unsigned i = 0; i < l.n; i++)
 		l.frames[i] = fuzz_take(&in, 1024);
 	struct slice bytes = get_rest(&in);

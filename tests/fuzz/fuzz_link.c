@@ -7,7 +7,7 @@
 
 #include "client/link.h"
 #include "core/base/mem.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_reply.h"
 
 enum { OPS_MAX = 128, CALLS_MAX = 64, SENT_MAX = 256, CALL_MS_MAX = 30000, TRACKERS = 2 };
 
@@ -230,39 +230,9 @@ static void deliver_frame(struct world *w, enum frame_tag tag, const struct buf 
 }
 
 CMD_REQUESTS(FUZZ_DEFINE)
-CMD_REPLIES(FUZZ_DEFINE)
 #define X(num, NAME, word, fields) FUZZ_DEFINE(ev_##word, fields)
 CMD_EVENTS(X)
 #undef X
-struct row_none {
-	int nothing;
-};
-static void any_row_none(const struct fuzz_pool *pool, struct cursor *in, struct buf *b)
-{
-	(void)pool;
-	(void)in;
-	(void)b;
-}
-
-static void put_reply_fields(struct world *w, unsigned verb, struct cursor *in, struct buf *b)
-{
-	const struct fuzz_pool *pool = &w->pool;
-	switch (verb) {
-#define X(num, NAME, word, req, rep, row, login, change)            \
-	case num:                                                   \
-		any_##rep(pool, in, b);                             \
-		if (strcmp(#row, "row_none") != 0) {                \
-			unsigned n = get_u8(in) % 4;                \
-			buf_put_u16(b, (uint16_t)n);                \
-			for (; n > 0; n--)                          \
-				any_##row(pool, in, b);             \
-		}                                                   \
-		break;
-		CMD_VERBS(X)
-#undef X
-	}
-}
-
 static void do_reply(struct world *w, struct cursor *in)
 {
 	struct rply_head head = { 0 };
@@ -281,7 +251,7 @@ static void do_reply(struct world *w, struct cursor *in)
 		struct slice raw = fuzz_take(in, 4096);
 		buf_put(&body, raw.data, raw.len);
 	} else if (head.code == SHOAL_OK) {
-		put_reply_fields(w, s->verb, in, &body);
+		any_reply(&w->pool, s->verb, in, &body);
 	}
 	deliver_frame(w, TAG_RPLY, &body, cut);
 	buf_free(&body);

@@ -20,6 +20,7 @@ struct side {
 	enum kind kind;
 	bool connected;             /* DIALLED: the answer was yes */
 	bool raw;                   /* bytes went in that were no commands: replies to anything may come */
+	uint16_t peer;              /* DIALLED: who should be there */
 	uint16_t verbs[SERIALS];    /* by serial: what is not answered yet; 0: nothing */
 	uint32_t serial;
 };
@@ -29,7 +30,8 @@ struct world {
 	struct side sides[RIG_CONNS];
 	struct tracker_line lines[3];
 	struct fuzz_pool pool;
-	uint8_t token[TOKEN_MAX];
+	uint8_t token[TOKEN_MAX], stamp[STAMP_WIRE_SIZE];
+	char session[64];
 	conn_id last_id;
 	unsigned fail_after; /* memory, in the next step */
 	bool settled;        /* dials are answered by themselves from now on */
@@ -60,7 +62,9 @@ static conn_id env_dial(void *ctx, const struct address *addr, const char *alpn)
 	struct world *w = ctx;
 	CHECK_STR(alpn, ALPN_SYNC);
 	CHECK(addr->port == 4001 || addr->port == 4002);
-	return w->rig.conns[new_conn(w, DIALLED)].id;
+	size_t i = new_conn(w, DIALLED);
+	w->sides[i].peer = (uint16_t)(addr->port - 3999);
+	return w->rig.conns[i].id;
 }
 
 /* Not with buf_put(): the memory that runs out is the tracker's. */
@@ -139,16 +143,29 @@ static bool reply_ok(unsigned verb, struct cursor *c)
 	return cursor_end(c) == SHOAL_OK;
 }
 
-static void note_token(struct world *w, unsigned verb, struct cursor c)
+/* What later commands may want to show again. */
+static void note_reply(struct world *w, unsigned verb, const struct rply_head *head, struct cursor c)
 {
 	struct rep_session m = { 0 };
-	if (verb != VERB_LOGIN && verb != VERB_RESUME)
-		return;
-	rep_session_get(&c, &m);
-	if (c.bad || m.token.len == 0 || m.token.len > sizeof(w->token))
-		return;
-	memcpy(w->token, m.token.data, m.token.len);
-	w->pool.token = slice_of(w->token, m.token.len);
+	struct row_session row = { 0 };
+	struct buf b = { 0 };
+
+	if (!stamp_is_zero(&head->stamp)) {
+		stamp_put(&b, &head->stamp);
+		memcpy(w->stamp, b.data, sizeof(w->stamp));
+		buf_free(&b);
+		w->pool.stamp = slice_of(w->stamp, sizeof(w->stamp));
+	}
+	if (verb == VERB_LOGIN || verb == VERB_RESUME)
+		rep_session_get(&c, &m);
+	if (!c.bad && m.token.len != 0 && m.token.len <= sizeof(w->token)) {
+		memcpy(w->token, m.token.data, m.token.len);
+		w->pool.token = slice_of(w->token, m.token.len);
+	}
+	if (verb == VERB_LIST_SESSIONS && get_u16(&c) != 0)
+		row_session_get(&c, &row);
+	if (!c.bad && row.id.len != 0 && slice_to_str(row.id, w->session, sizeof(w->session)))
+		w->pool.session = slice_str(w->session);
 }
 
 static void on_reply(struct world *w, struct side *s, struct slice body)
@@ -166,7 +183,7 @@ static void on_reply(struct world *w, struct side *s, struct slice body)
 		        (int)head.message.len, (const char *)head.message.data);
 	if (verb == 0)
 		return;
-	note_token(w, head.code == SHOAL_OK ? verb : 0, c);
+	note_reply(w, head.code == SHOAL_OK ? verb : 0, &head, c);
 	CHECK(head.code != SHOAL_OK || reply_ok(verb, &c));
 	if ((head.flags & RPLY_MORE) == 0)
 		s->verbs[head.serial] = 0;
@@ -558,7 +575,7 @@ static void do_dial(struct world *w, struct cursor *in)
 	answer_dial(w, i, how);
 	put_vector(in, (how >> 4) % 4, &vector);
 	if (!w->rig.conns[i].closed && w->sides[i].connected && (how & 8) == 0)
-		sync_hello(w, i, 2 + (how >> 2) % 2, slice_of(vector.data, vector.len));
+		sync_hello(w, i, w->sides[i].peer ^ (how >> 2) % 2, slice_of(vector.data, vector.len));
 	buf_free(&vector);
 }
 
@@ -585,7 +602,7 @@ static void pass(struct world *w, uint64_t ms)
 	uint64_t end = r->now + ms;
 
 	for (uint64_t ticks = 0; r->deadline <= end; ticks++) {
-		CHECK(ticks <= 200 + ms);
+		CHECK(ticks <= 200 + ms / 4);
 		r->now = r->deadline > r->now ? r->deadline : r->now;
 		step(w, &tick);
 		for (size_t i = 0; w->settled && i < r->n_conns; i++)
@@ -596,22 +613,30 @@ static void pass(struct world *w, uint64_t ms)
 	step(w, &tick);
 }
 
+/* Up to a minute, or hours. */
+static void do_time(struct world *w, uint16_t v)
+{
+	enum { LONG = 0xf000 };
+	pass(w, v < LONG ? v : (uint64_t)(v - LONG) * 4000);
+}
+
 static void do_fault(struct world *w, struct cursor *in)
 {
 	uint8_t what = get_u8(in), n = get_u8(in);
 	size_t i;
 
-	switch (what % 6) {
+	switch (what % 7) {
 	case 0: mem_disk_fail_commits(w->rig.disk, SHOAL_EDISKFULL, n % 4); break;
 	case 1: mem_disk_fail_commits(w->rig.disk, SHOAL_EIO, n % 4); break;
 	case 2: w->rig.hold_commits = n % 2 != 0; break;
 	case 3: w->fail_after = n; break;
 	case 4:
 	case 5:
-		i = what % 6 == 4 ? pick(w, CLIENT, n / 4) : pick_sync(w, n / 4);
+		i = what % 7 == 4 ? pick(w, CLIENT, n / 4) : pick_sync(w, n / 4);
 		if (i != SIZE_MAX)
 			w->rig.conns[i].queued = (n % 4) * 400000u;
 		break;
+	case 6: tracker_set_peers(w->rig.t, w->lines, 1 + n % 3); break;
 	}
 }
 
@@ -640,7 +665,7 @@ static void do_step(struct world *w, struct cursor *in)
 	case STEP_TRACKER: do_tracker(w, in); break;
 	case STEP_DIAL: do_dial(w, in); break;
 	case STEP_BREAK: do_break(w, in); break;
-	case STEP_TIME: pass(w, get_u16(in)); break;
+	case STEP_TIME: do_time(w, get_u16(in)); break;
 	case STEP_FAULT: do_fault(w, in); break;
 	case STEP_CONSOLE: do_console(w, in); break;
 	}
@@ -686,8 +711,8 @@ static void check_serves(struct world *w)
 	pass(w, 3000);
 }
 
-/* kill -9 and start again. */
-static void check_restart(struct world *w)
+/* The end, in good order or by kill -9, and a new start. */
+static void check_restart(struct world *w, bool in_order)
 {
 	struct digest before[TABLE_END];
 	struct vvec vector = { 0 };
@@ -696,6 +721,10 @@ static void check_restart(struct world *w)
 		before[t] = registry_digest(w->rig.reg, (enum table)t);
 	CHECK_INT(vvec_copy(&vector, registry_vector(w->rig.reg)), ==, SHOAL_OK);
 	CHECK_INT(registry_pending(w->rig.reg), ==, 0);
+	if (in_order) {
+		tracker_leave(w->rig.t);
+		check_output(w);
+	}
 	rig_stop(&w->rig);
 	rig_start(&w->rig);
 	for (unsigned t = TABLE_USER; t < TABLE_END; t++)
@@ -730,13 +759,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct world *w = world_new();
 	w->show = getenv("FUZZ_SHOW") != NULL;
 	w->rig.env.log = w->show ? log_open(NULL, LOG_DEBUG, LOG_DEBUG, NULL) : NULL;
-	if (get_u8(&in) % 2 == 0)
+	uint8_t how = get_u8(&in);
+	if (how % 2 == 0)
 		wait_until_joined(w);
 	for (int i = 0; i < STEPS_MAX && cursor_left(&in) != 0; i++)
 		do_step(w, &in);
 	settle(w);
 	check_serves(w);
-	check_restart(w);
+	check_restart(w, (how & 2) != 0);
 	world_free(w);
 	return 0;
 }

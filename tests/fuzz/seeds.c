@@ -3,6 +3,7 @@
  * To be run again (make fuzz-seeds) when a message or an instruction has changed. */
 #include <sys/stat.h>
 
+#include "client/cmd.h"
 #include "core/base/address.h"
 #include "core/base/crypto.h"
 #include "core/base/fs.h"
@@ -75,6 +76,12 @@ static void records(void)
 	save("fuzz_record", "checksum_made_right", &b);
 }
 
+static void op(struct buf *b, const uint8_t *bytes, size_t n)
+{
+	buf_put(b, bytes, n);
+}
+#define OP(b, ...) op(b, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
 /* One of each kind, with what the field generators give for a run of small numbers. */
 #define X(num, NAME, word, fields, row) FUZZ_DEFINE(sync_##word, fields)
 SYNC_KINDS(X)
@@ -84,7 +91,7 @@ CMD_REQUESTS(FUZZ_DEFINE)
 CMD_EVENTS(X)
 #undef X
 
-static const uint8_t small[64] = { 1, 1, 1, 0, 0, 1, 2, 3, 1, 2, 0, 0, 1 };
+static const uint8_t small[64] = { 1, 1, 1, 2, 0, 1, 2, 3, 1, 2, 0, 0, 1 };
 static const struct fuzz_pool pool = { .wall_ms = UINT64_C(1700000000000) };
 
 static void sync_messages(void)
@@ -232,6 +239,39 @@ static void files(void)
 	save_text("fuzz_tracker_info", "alias", "plan~8d2w4c.pdf");
 }
 
+/* The tracker answers with one frame that has two rows of small values. */
+static void begin_control(struct buf *b)
+{
+	OP(b, SHOAL_OK, 1, 3, 0, sizeof(small));
+	buf_put(b, small, sizeof(small));
+}
+
+/* A call of each command, with as many arguments of its kinds as it takes. */
+static void every_command(void)
+{
+	const struct cmd *cmd = NULL;
+	while ((cmd = cmd_next(cmd)) != NULL) {
+		struct buf b = { 0 };
+		begin_control(&b);
+		buf_printf(&b, "{\"id\":1,\"call\":\"%s\",\"args\":[", cmd->name);
+		for (unsigned i = 0; i < cmd_count_args(cmd); i++) {
+			enum arg_kind kind = cmd->args[i].kind;
+			bool number = kind == ARG_INT || kind == ARG_SIZE || kind == ARG_SECONDS;
+			buf_printf(&b, "%s%s", i != 0 ? "," : "",
+			           number                 ? "1"
+			           : kind == ARG_JOB      ? "{\"$job\":3}"
+			           : kind == ARG_JOBS     ? "[{\"$job\":3},{\"$job\":4}]"
+			           : kind == ARG_BOOL     ? "true"
+			           : kind == ARG_STAMP    ? "{\"$stamp\":\"1.1.1.1\"}"
+			           : kind == ARG_OPTS     ? "{}"
+			           : kind == ARG_PATH     ? "\"/dev/null\""
+			                                  : "\"team\"");
+		}
+		buf_printf(&b, "]}\n");
+		save("fuzz_control", cmd->name, &b);
+	}
+}
+
 static void lines(void)
 {
 	static const char *const typed[] = {
@@ -258,16 +298,13 @@ static void lines(void)
 		save_text("fuzz_typed", name, typed[i]);
 	}
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		static const uint8_t rows[300] = { 0, 1 }; /* a list of one row of nothings */
 		struct buf b = { 0 };
-		buf_put_u8(&b, SHOAL_OK);
-		buf_put_u8(&b, 1);
-		buf_put_u16(&b, (uint16_t)(i < 6 ? 0 : 2 + 20 * i));
-		buf_put(&b, rows, i < 6 ? 0 : 2 + 20 * i);
+		begin_control(&b);
 		buf_put(&b, calls[i], strlen(calls[i]));
 		snprintf(name, sizeof(name), "call_%02zu", i);
 		save("fuzz_control", name, &b);
 	}
+	every_command();
 }
 
 static void rows(void)
@@ -295,13 +332,8 @@ static void rows(void)
 
 /* -- instructions */
 
-static void op(struct buf *b, const uint8_t *bytes, size_t n)
-{
-	buf_put(b, bytes, n);
-}
-#define OP(b, ...) op(b, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 /* The words of fuzz_str() and the places of fuzz_id16() that the stories below need. */
-enum { W_NONE = 0, W_ANN = 1, W_BOB = 2, W_ANN_PW = 4, W_TEAM = 6, W_SONG = 8, W_ADDRESS = 10, W_MINE = 12, W_NOTE = 15 };
+enum { W_NONE = 0, W_ANN = 1, W_BOB = 2, W_ANN_PW = 4, W_TEAM = 6, W_SONG = 8, W_ADDRESS = 10, W_MINE = 12, W_NOTE = 15, W_SESSION = 24, B_STAMP = 16 };
 enum { ID_FIRST = 0, ID_TEAM = 2, ID_SONG = 3, CONTENT_EMPTY = 3, CONTENT_ONE = 4, FILE_HASH_ONE = 1 };
 
 static void two_users_and_a_group(struct buf *b)
@@ -335,6 +367,10 @@ static void groups_story(void)
 	OP(&b, STEP_CMD, 1, VERB_REMOVE_MEMBER, 6, 0, W_TEAM, W_ANN, W_NOTE);
 	OP(&b, STEP_CMD, 1, VERB_LEAVE_GROUP, 7, 0, W_TEAM, W_NONE, W_NONE);
 	OP(&b, STEP_CMD, 1, VERB_LIST_CONFLICTS, 0, 0);
+	OP(&b, STEP_CMD, 0, VERB_CREATE_GROUP, 30, 0, W_MINE);
+	OP(&b, STEP_CMD, 1, VERB_JOIN_GROUP, 31, 0, W_MINE);
+	OP(&b, STEP_CMD, 0, VERB_REJECT_REQUEST, 32, 0, W_MINE, W_BOB, W_NOTE);
+	OP(&b, STEP_CMD, 0, VERB_DELETE_GROUP, 33, 0, W_MINE);
 	OP(&b, STEP_CMD, 0, VERB_DELETE_GROUP, 8, 0, W_TEAM);
 	save("fuzz_tracker_step", "groups", &b);
 }
@@ -371,13 +407,16 @@ static void sessions_story(void)
 	OP(&b, STEP_CMD, 0, VERB_CHANGE_PASSWORD, 12, 0, W_ANN_PW, W_NOTE);
 	OP(&b, STEP_CMD, 0, VERB_WHOAMI, 0, 0);
 	OP(&b, STEP_CMD, 0, VERB_TRACKERS, 0, 0);
-	OP(&b, STEP_CMD, 0, VERB_WAIT_SYNCED, 0, 0, 0, 0, 100);
+	OP(&b, STEP_CMD, 0, VERB_WAIT_SYNCED, 0, 0, B_STAMP, 0, 210);
+	OP(&b, STEP_CMD, 0, VERB_END_SESSION, 21, 0, W_SESSION);
 	OP(&b, STEP_BREAK, 0);
 	OP(&b, STEP_CLIENT, 0x41); /* with the token */
 	OP(&b, STEP_CMD, 1, VERB_RESUME, 0, 0, 1);
 	OP(&b, STEP_CMD, 1, VERB_LOGOUT, 13, 0);
-	OP(&b, STEP_CMD, 0, VERB_END_SESSION, 14, 0, 23);
 	OP(&b, STEP_CONSOLE, 0, 5, 'u', 's', 'e', 'r', 's');
+	OP(&b, STEP_CONSOLE, 0, 6, 'g', 'r', 'o', 'u', 'p', 's');
+	OP(&b, STEP_CONSOLE, 0, 5, 'f', 'i', 'l', 'e', 's');
+	OP(&b, STEP_CONSOLE, 0, 4, 's', 'y', 'n', 'c');
 	OP(&b, STEP_TIME, 0xff, 0);
 	save("fuzz_tracker_step", "sessions", &b);
 }
@@ -411,6 +450,33 @@ static void sync_story(void)
 	OP(&b, STEP_CMD, 0, VERB_LIST_GROUPS, 0, 0, W_NONE);
 	OP(&b, STEP_TIME, 0x10, 0);
 	save("fuzz_tracker_step", "snapshot_faults", &b);
+
+	two_users_and_a_group(&b); /* names that others claimed first: conflicts and notices */
+	OP(&b, STEP_TRACKER, 0);
+	OP(&b, STEP_OP, 0, OP_CREATE_GROUP, 1, 0x10, TABLE_GROUP, 51, 0x0e, 3, 0, 4, 't', 'e', 'a', 'm', 0, 0, 0, 0);
+	OP(&b, STEP_OP, 0, OP_CREATE_USER, 0, 0x10, TABLE_USER, 50, 0x06, 2, 0, 3, 'a', 'n', 'n', 0, 0);
+	OP(&b, STEP_SNAPSHOT, 0, 0, 1, 9);
+	OP(&b, STEP_CMD, 0, VERB_LIST_CONFLICTS, 0, 0);
+	OP(&b, STEP_DIAL, 0, 0x02); /* what came by a snapshot goes on by one */
+	OP(&b, STEP_DIAL, 1, 0x02);
+	OP(&b, STEP_TIME, 2, 0);
+	OP(&b, STEP_SYNC, 0, SYNC_PONG, 0, 200);
+	OP(&b, STEP_TIME, 2, 0);
+	save("fuzz_tracker_step", "conflicts", &b);
+
+	OP(&b, 2); /* joined; leaves in good order */
+	OP(&b, STEP_CLIENT, 0);
+	OP(&b, STEP_LOGIN, 0, 0, 50);
+	OP(&b, STEP_FAULT, 6, 0); /* it is alone now: old records go */
+	OP(&b, STEP_TIME, 0xf8, 0);
+	OP(&b, STEP_CLIENT, 1);
+	OP(&b, STEP_LOGIN, 0, 1, 51);
+	OP(&b, STEP_TIME, 0xf8, 0);
+	OP(&b, STEP_FAULT, 6, 2);
+	OP(&b, STEP_TIME, 0, 100);
+	OP(&b, STEP_DIAL, 0, 0x02);
+	OP(&b, STEP_TIME, 1, 0);
+	save("fuzz_tracker_step", "log_cut", &b);
 	OP(&b, 1, STEP_CLIENT, 0x80); /* it is still joining */
 	OP(&b, STEP_RAW, 0, 1, 0, 20, 0, 0, 0, 24, 'C', 'M', 'D', ' ', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 	OP(&b, STEP_TIME, 0x20, 0);
