@@ -29,10 +29,12 @@ static enum shoal_err job_given(struct cmd_run *run, const struct value *opts, s
 	return cmd_ask(run, c, e);
 }
 
-static bool is_readable_file(const char *path)
+static bool is_readable_file(const char *path, uint64_t *size)
 {
 	struct stat st;
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+	bool yes = stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+	*size = yes ? (uint64_t)st.st_size : 0;
+	return yes;
 }
 
 static bool copy_name(char out[JOB_NAME_MAX], const char *from)
@@ -50,7 +52,8 @@ static enum shoal_err too_long(struct call *c, const char *what, struct error *e
 static enum shoal_err ask_upload(struct cmd_run *run, struct error *e)
 {
 	const char *path = cmd_arg_text(run, 0, ""), *group = cmd_arg_text(run, 1, "");
-	if (!is_readable_file(path) && is_readable_file(group))
+	uint64_t size, other;
+	if (!is_readable_file(path, &size) && is_readable_file(group, &other))
 		return error_set(e, SHOAL_EUSAGE,
 		                 "the path comes first, then the group: upload_file(\"%.120s\", \"%.80s\")", group, path);
 	struct call *c = call_new(CALL_UPLOAD);
@@ -61,6 +64,7 @@ static enum shoal_err ask_upload(struct cmd_run *run, struct error *e)
 	if (!copy_name(c->opts.name, value_get_text(&run->argv[2], "name", "")))
 		return too_long(c, "option 'name'", e);
 	c->path = try_strdup(path);
+	c->opts.size = size;
 	c->fields.failed |= c->path == NULL;
 	return cmd_ask(run, c, e);
 }

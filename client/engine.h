@@ -58,6 +58,7 @@ struct call_opts {
 	bool no_share;            /* keep_sharing = false */
 	bool keep_part;
 	char name[JOB_NAME_MAX];  /* upload: share under this name; empty: the file's own */
+	uint64_t size;            /* upload: as the asker saw it, shown until the job has looked itself */
 };
 
 struct share_info {

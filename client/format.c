@@ -291,12 +291,18 @@ void format_eta(const struct job_info *job, char *out, size_t size)
 		snprintf(out, size, "%s", units_time((uint64_t)job->eta, text));
 }
 
-static unsigned percent(const struct job_info *job)
+unsigned format_percent(const struct job_info *job)
 {
 	if (job->total == 0)
 		return job->state == JOB_STATE_DONE ? 100 : 0;
 	unsigned p = (unsigned)((double)job->bytes * 100 / (double)job->total);
 	return p >= 100 && job->state != JOB_STATE_DONE ? 99 : p; /* 100 only when the whole file is verified */
+}
+
+void format_resumed(struct buf *out, const struct job_info *job)
+{
+	if (job->resumed != 0 && job->resumed < job->total)
+		buf_printf(out, "  resumed at %u%%", (unsigned)((double)job->resumed * 100 / (double)job->total));
 }
 
 void format_job(struct buf *out, const struct job_info *job)
@@ -313,12 +319,17 @@ void format_job(struct buf *out, const struct job_info *job)
 		const char *why = job->error.code != SHOAL_OK ? job->error.message : job_state_word(job->state);
 		put_text(out, why, strlen(why));
 	}
-	if (!ended) {
+	if (job->state == JOB_STATE_QUEUED || job->state == JOB_STATE_STARTING) {
+		if (job->total != 0)
+			buf_printf(out, "  %s", units_bytes(job->total, total));
+		buf_printf(out, "  %s", job_state_word(job->state));
+	} else if (!ended) {
 		format_rate(job->rate, rate, sizeof(rate));
 		format_eta(job, eta, sizeof(eta));
-		buf_printf(out, "  %u%%  %s of %s  %s  %s", percent(job), units_bytes(job->bytes, done),
+		buf_printf(out, "  %u%%  %s of %s  %s  %s", format_percent(job), units_bytes(job->bytes, done),
 		           units_bytes(job->total, total), job->state == JOB_STATE_DOWNLOADING ? rate : job_state_word(job->state),
 		           eta);
+		format_resumed(out, job);
 	}
 	buf_printf(out, "\n");
 }
@@ -335,6 +346,8 @@ void format_job_line(struct buf *out, const struct job_info *job)
 	if (job->eta >= 0 && !job_state_final(job->state))
 		buf_printf(out, " eta=%lld", (long long)job->eta);
 	buf_printf(out, " peers=%u bad=%u", job->peers, job->bad_pieces);
+	if (job->resumed != 0)
+		buf_printf(out, " resumed=%llu", (unsigned long long)job->resumed);
 	if (job->error.code != SHOAL_OK) {
 		buf_printf(out, " error=%s reason=\"", error_word(job->error.code));
 		put_text(out, job->error.message, strlen(job->error.message));

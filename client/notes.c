@@ -5,12 +5,14 @@
 #include "client/event_value.h"
 #include "client/format.h"
 #include "client/prompt.h"
+#include "client/typed.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
+#include "core/base/units.h"
 
-enum { KIND_MS = 1000, KINDS = 32 };
+enum { KIND_MS = 1000, KINDS = 32, RESUMED = 64 };
 
 struct kind {
 	char name[EVENT_NAME_MAX];
@@ -29,6 +31,8 @@ struct notes {
 	bool was_up;
 	struct kind kinds[KINDS];
 	unsigned nkinds;
+	uint64_t resumed[RESUMED]; /* the last jobs of which it was told, a ring */
+	unsigned nresumed;
 	TAILQ_HEAD(, note) ready;
 };
 
@@ -55,15 +59,47 @@ static struct kind *kind_of(struct notes *n, const char *name)
 	return k;
 }
 
-static char *job_text(const struct job_info *job)
+static bool first_time(struct notes *n, uint64_t id)
+{
+	for (unsigned i = 0; i < RESUMED; i++)
+		if (n->resumed[i] == id)
+			return false;
+	n->resumed[n->nresumed++ % RESUMED] = id;
+	return true;
+}
+
+/* The end of a job, or that it goes on where an earlier one stopped: told once, when its part file has been read. */
+static char *job_text(struct notes *n, const struct job_info *job)
 {
 	struct buf b = { 0 };
-	if (job->kind == JOB_UPLOAD && job->state == JOB_STATE_DONE)
-		buf_printf(&b, "shared: ");
+	bool ended = job_state_final(job->state);
+	bool resumed = job->state == JOB_STATE_DOWNLOADING && job->resumed != 0 && job->resumed < job->total;
+	if (!ended && (!resumed || !first_time(n, job->id)))
+		return NULL;
+	if (ended && job->kind == JOB_UPLOAD && job->state == JOB_STATE_DONE) {
+		char group[200], file[600], size[UNITS_TEXT];
+		return str_printf("shared: %s in %s, %s", text_escape(job->file, strlen(job->file), file, sizeof(file)),
+		                  text_escape(job->group, strlen(job->group), group, sizeof(group)),
+		                  units_bytes(job->total, size));
+	}
 	format_job(&b, job);
 	if (b.len != 0)
 		b.len--; /* the newline */
 	return buf_steal_str(&b);
+}
+
+/* With the command that lets them in, to be pasted as it stands. */
+static char *request_text(const struct client_event *ev)
+{
+	struct buf b = { 0 };
+	char shown[2400];
+	buf_printf(&b, "%s asks to join %s: accept_request ", ev->user, ev->group);
+	typed_quote(&b, ev->group);
+	buf_put_u8(&b, ' ');
+	typed_quote(&b, ev->user);
+	char *text = b.failed ? NULL : str_printf("%s", text_escape(b.data, b.len, shown, sizeof(shown)));
+	buf_free(&b);
+	return text;
 }
 
 /* NULL: not worth a line. */
@@ -75,7 +111,7 @@ static char *text_of(struct notes *n, const struct client_event *ev, const char 
 	text_escape(ev->user, strlen(ev->user), user, sizeof(user));
 	text_escape(ev->text, strlen(ev->text), text, sizeof(text));
 	if (ev->type == EVENT_JOB)
-		return ev->job != NULL && job_state_final(ev->job->state) ? job_text(ev->job) : NULL;
+		return ev->job != NULL ? job_text(n, ev->job) : NULL;
 	if (ev->type == EVENT_TRACKER_LOST)
 		return str_printf("tracker %u is lost: %s", ev->tracker, text);
 	if (ev->type == EVENT_TRACKER_UP) {
@@ -86,7 +122,7 @@ static char *text_of(struct notes *n, const struct client_event *ev, const char 
 	if (ev->type == EVENT_LOGGED_OUT)
 		return text[0] != '\0' ? str_printf("logged out: %s", text) : NULL;
 	if (strcmp(name, "member.requested") == 0)
-		return str_printf("%s asks to join %s: accept_request %s %s", user, group, group, user);
+		return request_text(ev);
 	if (strcmp(name, "member.joined") == 0)
 		return str_printf("%s is now a member of %s", user, group);
 	if (strcmp(name, "member.left") == 0)

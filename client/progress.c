@@ -96,6 +96,11 @@ static void draw(struct progress *p, uint64_t now)
 	fprintf(stderr, " %s  %u%%  %s/%s  %s  %s", name, total != 0 ? (unsigned)((double)bytes * 100 / (double)total) : 0,
 	        units_bytes(bytes, done), units_bytes(total, all), speed,
 	        rate != 0 ? units_time((total - bytes) / rate, left) : "-:--");
+	struct buf resumed = { 0 };
+	if (n == 1)
+		format_resumed(&resumed, &first->info);
+	fprintf(stderr, "%.*s", (int)resumed.len, resumed.data != NULL ? (const char *)resumed.data : "");
+	buf_free(&resumed);
 	fflush(stderr);
 	p->drawn = true;
 	p->drawn_ms = now;

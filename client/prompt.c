@@ -217,12 +217,13 @@ static int interrupted(struct prompt *p)
 	uint64_t now = clock_mono_ms();
 	if (sig != SIGINT)
 		return 128 + sig;
-	if (p->interrupted_ms != 0 && now - p->interrupted_ms < TWICE_MS)
+	bool empty = !p->continued && (!p->installed || rl_end == 0);
+	if (empty && p->interrupted_ms != 0 && now - p->interrupted_ms < TWICE_MS)
 		return 128 + SIGINT;
-	p->interrupted_ms = now;
+	p->interrupted_ms = empty ? now : 0; /* the one that clears what was typed is no step towards the end */
 	if (p->installed) {
 		rl_callback_sigcleanup();
-		fputs("^C\n", stdout);
+		fputs(empty ? "^C (again to leave)\n" : "^C\n", stdout);
 		rl_replace_line("", 0);
 		rl_callback_handler_remove();
 		p->installed = false;

@@ -9,83 +9,105 @@
 
 #include "client/prompt.h"
 #include "client/typed.h"
+#include "core/base/mem.h"
 
-/* Candidates are given out one after the other; which one is next is kept by readline's `state` and this. */
-static const struct cmd *next_cmd;
-static const struct cmd_opt *next_opt;
-static unsigned next_dot;
+/* What readline wants: the common beginning of all, then all, then NULL; it frees the list and the texts. */
+struct matches {
+	char **list;
+	size_t n;
+};
 
-static char *command_names(const char *text, int state)
+static void add(struct matches *m, const char *name, const char *tail)
 {
-	size_t len = strlen(text);
-	if (state == 0)
-		next_cmd = NULL;
-	while ((next_cmd = cmd_next(next_cmd)) != NULL)
-		if ((next_cmd->flags & (CMD_METHOD | CMD_MODULE | CMD_HIDDEN)) == 0 && strncmp(next_cmd->name, text, len) == 0)
-			return strdup(next_cmd->name);
-	return NULL;
+	char *text = try_alloc(strlen(name) + strlen(tail) + 1);
+	char **more = text != NULL ? try_realloc(m->list, (m->n + 3) * sizeof(*more)) : NULL;
+	if (more == NULL) { /* a candidate less */
+		free(text);
+		return;
+	}
+	memcpy(text, name, strlen(name));
+	memcpy(text + strlen(name), tail, strlen(tail) + 1);
+	m->list = more;
+	m->list[++m->n] = text;
 }
 
-static char *dot_names(const char *text, int state)
+/* NULL: nothing fits, and readline may try its own. */
+static char **finish(struct matches *m)
+{
+	if (m->n == 0)
+		return NULL;
+	size_t common = strlen(m->list[1]);
+	for (size_t i = 2; i <= m->n; i++)
+		for (size_t k = 0; k < common; k++)
+			if (m->list[i][k] != m->list[1][k])
+				common = k;
+	char *start = m->n == 1 ? m->list[1] : try_strndup(m->list[1], common);
+	if (start == NULL) {
+		for (size_t i = 1; i <= m->n; i++)
+			free(m->list[i]);
+		free(m->list);
+		return NULL;
+	}
+	m->list[0] = start;
+	m->list[m->n == 1 ? 1 : m->n + 1] = NULL; /* a single one is its own beginning */
+	return m->list;
+}
+
+static bool begins(const char *name, const char *text)
+{
+	return strncmp(name, text, strlen(text)) == 0;
+}
+
+static char **command_names(const char *text)
+{
+	struct matches m = { 0 };
+	const struct cmd *cmd = NULL;
+	while ((cmd = cmd_next(cmd)) != NULL)
+		if ((cmd->flags & (CMD_METHOD | CMD_MODULE | CMD_HIDDEN)) == 0 && begins(cmd->name, text))
+			add(&m, cmd->name, "");
+	return finish(&m);
+}
+
+static char **dot_names(const char *text)
 {
 	static const char *const dots[] = { ".help", ".jobs", ".trackers", ".history", ".quit" };
-	if (state == 0)
-		next_dot = 0;
-	while (next_dot < sizeof(dots) / sizeof(dots[0])) {
-		const char *dot = dots[next_dot++];
-		if (strncmp(dot, text, strlen(text)) == 0)
-			return strdup(dot);
-	}
-	return NULL;
+	struct matches m = { 0 };
+	for (size_t i = 0; i < COUNT_OF(dots); i++)
+		if (begins(dots[i], text))
+			add(&m, dots[i], "");
+	return finish(&m);
 }
 
-static char *option_keys(const char *text, int state)
+static char **option_keys(const struct cmd *cmd, const char *text)
 {
-	(void)state;
-	while (next_opt != NULL && next_opt->name != NULL) {
-		const struct cmd_opt *o = next_opt++;
-		char *key = NULL;
-		if (strncmp(o->name, text, strlen(text)) == 0 && asprintf(&key, "%s=", o->name) > 0)
-			return key;
-	}
-	return NULL;
-}
-
-static const struct cmd_opt *options_of(const struct cmd *cmd)
-{
+	struct matches m = { 0 };
 	for (unsigned i = 0; i < cmd_count_args(cmd); i++)
-		if (cmd->args[i].opts != NULL)
-			return cmd->args[i].opts;
-	return NULL;
+		for (const struct cmd_opt *o = cmd->args[i].opts; o != NULL && o->name != NULL; o++)
+			if (begins(o->name, text))
+				add(&m, o->name, "=");
+	return finish(&m);
 }
 
 char **prompt_complete(const char *text, int start, int end)
 {
 	const char *rest;
 	(void)end;
-	char *before = strndup(rl_line_buffer, (size_t)start);
+	char *before = try_strndup(rl_line_buffer, (size_t)start);
 	bool first = before != NULL && before[strspn(before, " \t")] == '\0';
 	bool help = before != NULL && (strcmp(before, ".help ") == 0 || strcmp(before, "help ") == 0);
 	const struct cmd *cmd = before != NULL ? typed_verb(before, &rest) : NULL;
 	free(before);
-	if (first && text[0] == '.') {
-		rl_attempted_completion_over = 1;
-		return rl_completion_matches(text, dot_names);
-	}
 	if (first || help) {
 		rl_attempted_completion_over = 1;
-		return rl_completion_matches(text, command_names);
+		return first && text[0] == '.' ? dot_names(text) : command_names(text);
 	}
-	next_opt = cmd != NULL ? options_of(cmd) : NULL;
-	if (next_opt != NULL) {
-		char **found = rl_completion_matches(text, option_keys);
-		if (found != NULL) {
-			rl_completion_append_character = '\0';
-			return found;
-		}
+	char **found = cmd != NULL ? option_keys(cmd, text) : NULL;
+	if (found != NULL) {
+		rl_completion_append_character = '\0';
+		return found;
 	}
 	/* Inside Lua a name may be a command; else it is a local path, which is readline's own. */
-	return cmd == NULL && text[0] != '/' && text[0] != '.' && strchr("\"'", rl_line_buffer[start > 0 ? start - 1 : 0]) == NULL
-	               ? rl_completion_matches(text, command_names)
-	               : NULL;
+	char last = rl_line_buffer[start > 0 ? start - 1 : 0];
+	bool path = cmd != NULL || text[0] == '/' || text[0] == '.' || last == '"' || last == '\'';
+	return path ? NULL : command_names(text);
 }

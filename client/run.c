@@ -14,6 +14,7 @@
 #include "client/prompt.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/base/name.h"
 
 enum { EXIT_UNREAD = 3, EXIT_EMPTY = 15, EXIT_TESTS = 16, LINE_LIMIT = 1 << 20 };
 
@@ -81,15 +82,34 @@ static void wait_jobs(struct app *app)
 	}
 }
 
-static bool jobs_left(struct app *app)
+/* One line for all that is stopped half-way; true if there is any. What is paused was stopped by the user. */
+static bool tell_unfinished(struct app *app)
 {
+	enum { NAMED = 3 };
 	struct job_info *jobs;
-	size_t n = shell_jobs(app->shell, &jobs);
-	bool left = false;
-	for (size_t i = 0; i < n; i++)
-		left |= is_running(&jobs[i]);
+	struct buf b = { 0 };
+	char file[200];
+	size_t n = shell_jobs(app->shell, &jobs), downloads = 0, uploads = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_running(&jobs[i]))
+			continue;
+		size_t before = downloads + uploads;
+		*(jobs[i].kind == JOB_UPLOAD ? &uploads : &downloads) += 1;
+		if (before < NAMED)
+			buf_printf(&b, "%s'%s' (%u%%)", before != 0 ? ", " : "",
+			           text_escape(jobs[i].file, strlen(jobs[i].file), file, sizeof(file)), format_percent(&jobs[i]));
+	}
 	free(jobs);
-	return left;
+	size_t all = downloads + uploads;
+	const char *why = interrupt_pending() == SIGALRM ? "the time of --timeout is over" : "stopped";
+	if (all != 0)
+		fprintf(stderr, "shoal: %s, unfinished: %.*s%s; the same command %s\n", why, (int)b.len,
+		        b.data != NULL ? (const char *)b.data : "", all > NAMED ? " and others" : "",
+		        downloads != 0 ? "resumes" : "shares again");
+	else if (interrupt_pending() == SIGALRM)
+		fprintf(stderr, "shoal: %s\n", why);
+	buf_free(&b);
+	return all != 0;
 }
 
 int run_to_end(struct app *app, int code, bool script)
@@ -98,9 +118,9 @@ int run_to_end(struct app *app, int code, bool script)
 	if (interrupt_pending() == 0 && !app->options.no_wait)
 		wait_jobs(app);
 	progress_clear(app->progress);
+	bool left = (app->options.no_wait || interrupt_pending() != 0) && tell_unfinished(app);
 	if (interrupt_pending() != 0)
 		return run_signal_code();
-	bool left = app->options.no_wait && jobs_left(app);
 	unsigned n = lua_host_report(app->host, &unread);
 	if (n != 0)
 		code = script ? (code != 0 ? code : EXIT_UNREAD) : exit_code_join(code, unread);

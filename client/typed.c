@@ -147,6 +147,19 @@ enum shoal_err typed_parse(const char *line, struct typed *out, struct error *e)
 	return rc;
 }
 
+void typed_quote(struct buf *out, const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+@%,:";
+	bool quote = text[0] == '\0' || strspn(text, plain) != strlen(text);
+	buf_printf(out, quote ? "\"" : "");
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '"' || *p == '\\')
+			buf_put_u8(out, '\\');
+		buf_put_u8(out, (uint8_t)*p);
+	}
+	buf_printf(out, quote ? "\"" : "");
+}
+
 void typed_free(struct typed *t)
 {
 	for (unsigned i = 0; i < CMD_MAX_ARGS; i++)

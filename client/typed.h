@@ -18,5 +18,7 @@ struct typed {
 const struct cmd *typed_verb(const char *line, const char **rest);
 /* Splits what comes behind the verb into out->argv. A mistake is SHOAL_EUSAGE. The caller: typed_free(). */
 enum shoal_err typed_parse(const char *line, struct typed *out, struct error *e);
+/* The text as one word of a typed form, quoted if it has to be. */
+void typed_quote(struct buf *out, const char *text);
 void typed_free(struct typed *t);
 #endif

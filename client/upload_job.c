@@ -423,6 +423,7 @@ struct job *upload_job_new(struct transfers *t, const struct call *c)
 	up->job.ops = &upload_ops;
 	up->job.opts = c->opts;
 	up->job.info.kind = JOB_UPLOAD;
+	up->job.info.total = c->opts.size;
 	memcpy(up->job.info.group, c->group, sizeof(c->group));
 	up->given = try_strdup(c->path != NULL ? c->path : "");
 	if (up->given == NULL) {

@@ -3,6 +3,8 @@
 #include "client/prompt.h"
 #include "tests/unit/check.h"
 
+#include <readline/readline.h>
+
 static void check_words(const char *line, const char *cmd, unsigned n, const char *const *words)
 {
 	struct typed t;
@@ -51,6 +53,36 @@ static void options_are_key_value_words(void)
 	CHECK_STR(value_get_text(&t.argv[3], "order", NULL), "sequential");
 	typed_free(&t);
 	check_words("join_group a=b", "join_group", 1, (const char *const[]){ "a=b" });
+}
+
+static void what_is_quoted_is_read_back(void)
+{
+	static const char letters[] = "ab1_ \"'\\~=.#\xc3\xa4-";
+	struct buf b = { 0 };
+	typed_quote(&b, "team");
+	buf_put_u8(&b, 0);
+	CHECK_STR((const char *)b.data, "team");
+	buf_reset(&b);
+	typed_quote(&b, "two words");
+	buf_put_u8(&b, 0);
+	CHECK_STR((const char *)b.data, "\"two words\"");
+	for (int round = 0; round < 3000; round++) {
+		char group[12], user[12];
+		size_t n = 1 + check_random(10), m = 1 + check_random(10);
+		for (size_t i = 0; i < n; i++)
+			group[i] = letters[check_random(sizeof(letters) - 1)];
+		for (size_t i = 0; i < m; i++)
+			user[i] = letters[check_random(sizeof(letters) - 1)];
+		group[n] = user[m] = '\0';
+		buf_reset(&b);
+		buf_printf(&b, "accept_request ");
+		typed_quote(&b, group);
+		buf_put_u8(&b, ' ');
+		typed_quote(&b, user);
+		buf_put_u8(&b, 0);
+		check_words((const char *)b.data, "accept_request", 2, (const char *const[]){ group, user });
+	}
+	buf_free(&b);
 }
 
 static void mistakes_are_told(void)
@@ -118,9 +150,42 @@ static void secrets_are_not_kept(void)
 	CHECK(!history_may_keep("   "));
 }
 
+/* The candidates for the last word of the line, joined with blanks; the first is their common beginning. */
+static void check_completed(const char *line, int start, const char *want)
+{
+	struct buf b = { 0 };
+	rl_replace_line(line, 0);
+	char **found = prompt_complete(line + start, start, (int)strlen(line));
+	for (size_t i = 0; found != NULL && found[i] != NULL; i++) {
+		buf_printf(&b, i != 0 ? " %s" : "%s", found[i]);
+		free(found[i]);
+	}
+	free(found);
+	buf_put_u8(&b, 0);
+	CHECK_STR((const char *)b.data, want);
+	buf_free(&b);
+}
+
+static void tab_completes_what_is_known(void)
+{
+	check_completed("upl", 0, "upload_file");
+	check_completed("  .j", 2, ".jobs");
+	check_completed(".help list_g", 6, "list_groups");
+	check_completed("reject_request team x list_me", 22, "");
+	check_completed("x = list_me", 4, "list_members");
+	check_completed("list_files team ", 16, " all= glob= sort=");
+	check_completed("download_file team x ", 21, " wait= order= limit= on_exists= timeout= wait_for_seeder= keep_sharing=");
+	check_completed("download_file team x wait", 21, "wait wait= wait_for_seeder=");
+	check_completed("logi", 0, "login");
+	check_completed("log", 0, "log login logout");
+	check_completed("nothing", 0, "");
+	check_completed("x('/tm", 3, "");
+}
+
 static const struct CMUnitTest tests[] = {
+	TEST(tab_completes_what_is_known),
 	TEST(words_are_split_as_in_a_shell),  TEST(spaced_spellings_are_the_same_commands), TEST(a_tilde_is_the_home_folder),
 	TEST(options_are_key_value_words),    TEST(mistakes_are_told),                      TEST(what_is_no_verb_is_no_typed_form),
-	TEST(random_lines_never_harm),        TEST(secrets_are_not_kept),
+	TEST(random_lines_never_harm),        TEST(secrets_are_not_kept),                   TEST(what_is_quoted_is_read_back),
 };
 CHECK_MAIN(tests)

@@ -140,7 +140,34 @@ static void a_download_says_how_far_it_is(void)
 	buf_free(&b);
 }
 
+static void check_job(const struct job_info *job, const char *want)
+{
+	struct buf b = { 0 };
+	format_job(&b, job);
+	buf_put_u8(&b, 0);
+	CHECK_STR((const char *)b.data, want);
+	buf_free(&b);
+}
+
+static void a_job_says_only_what_is_known(void)
+{
+	struct job_info job = { .id = 1, .kind = JOB_UPLOAD, .group = "team", .file = "big.iso", .eta = -1, .total = 2048 };
+	check_job(&job, "[U] [team] big.iso  2.0 KiB  queued\n");
+	job.kind = JOB_DOWNLOAD;
+	job.total = 0;
+	check_job(&job, "[D] [team] big.iso  queued\n");
+	job.state = JOB_STATE_DOWNLOADING;
+	job.total = 4096;
+	job.bytes = 2048;
+	job.resumed = 1700;
+	job.eta = 3;
+	check_job(&job, "[D] [team] big.iso  50%  2.0 KiB of 4.0 KiB  0 B/s  0:03  resumed at 41%\n");
+	job.state = JOB_STATE_DONE;
+	check_job(&job, "[C] [team] big.iso\n");
+}
+
 static const struct CMUnitTest tests[] = {
+	TEST(a_job_says_only_what_is_known),
 	TEST(json_goes_there_and_back), TEST(text_that_is_no_utf8_is_escaped_in_json), TEST(a_failed_part_fails_the_whole),
 	TEST(every_allocation_may_fail), TEST(setting_again_replaces), TEST(rows_are_an_aligned_table),
 	TEST(a_name_cannot_drive_the_terminal), TEST(a_download_says_how_far_it_is),
