@@ -81,6 +81,8 @@ void clients_reap(struct tracker *t)
 		if (c->why[0] != '\0')
 			log_line(t->env->log, LOG_INFO, "client", "%s: closed: %s", address_format(&c->seen, text),
 			         c->why);
+		else
+			log_line(t->env->log, LOG_DEBUG, "client", "%s: closed", address_format(&c->seen, text));
 		session_lost(t, c);
 		t->env->close(t->env->ctx, c->conn);
 		free_client(t, c);
@@ -110,7 +112,11 @@ void clients_free(struct tracker *t)
 /* -- out */
 static void send_now(struct tracker *t, struct client *c, const struct buf *frame)
 {
-	if (t->env->send(t->env->ctx, c->conn, frame->data, frame->len) != SHOAL_OK)
+	enum shoal_err rc = t->env->send(t->env->ctx, c->conn, frame->data, frame->len);
+
+	if (rc == SHOAL_EIO) /* it has ended already, that is only not told yet: no news */
+		client_doom(t, c, "%s", "");
+	else if (rc != SHOAL_OK)
 		client_doom(t, c, "cannot send: the connection takes nothing more");
 }
 

@@ -343,12 +343,22 @@ void conn_close(struct conn *c)
 	loop_timer_set_ms(c->turn, 0);
 }
 
+/* What the socket takes at once of the rest, and a polite word behind it, so that the other side does not take this for a
+ * broken connection. */
+static void say_goodbye(struct conn *c)
+{
+	if ((c->state != CONN_OPEN && c->state != CONN_FLUSHING) || c->failed)
+		return;
+	flush(c);
+	if (!c->failed && conn_queued(c) == 0)
+		swallow_rest(c);
+}
+
 void conn_free(struct conn *c)
 {
 	if (c == NULL)
 		return;
-	if (c->state == CONN_OPEN && !c->failed && conn_queued(c) == 0)
-		stream_close(c->stream); /* a polite word, if it fits */
+	say_goodbye(c);
 	loop_watch_free(c->watch);
 	loop_timer_free(c->deadline);
 	loop_timer_free(c->turn);

@@ -11,11 +11,13 @@
 #include "core/net/sockaddr.h"
 
 /* One line about a stranger, unless there were many in this second. */
-static void log_stranger(struct net_env *ne, const struct address *addr, const char *what)
+static void log_stranger(struct net_env *ne, enum log_level level, const struct address *addr, const char *what)
 {
 	uint64_t second = clock_mono_ms() / 1000;
 	char text[ADDRESS_MAX];
 
+	if (!log_wants(ne->config.log, level))
+		return;
 	if (second != ne->log_second) {
 		if (ne->log_dropped > 0)
 			log_line(ne->config.log, LOG_INFO, "net", "%u more refusals like that", ne->log_dropped);
@@ -23,7 +25,7 @@ static void log_stranger(struct net_env *ne, const struct address *addr, const c
 		ne->log_lines = ne->log_dropped = 0;
 	}
 	if (ne->log_lines++ < LOG_LINES_PER_S)
-		log_line(ne->config.log, LOG_INFO, "net", "%s: %s", address_format(addr, text), what);
+		log_line(ne->config.log, level, "net", "%s: %s", address_format(addr, text), what);
 	else
 		ne->log_dropped++;
 }
@@ -82,9 +84,11 @@ static void entry_ended(struct entry *entry, enum shoal_err result, const char *
 
 	snprintf(message, sizeof(message), "%s", text);
 	entry_address(entry, &ev.addr);
+	/* who hangs up in the middle of a handshake is no news; who speaks nonsense is */
+	enum log_level level = result == SHOAL_EPROTO || result == SHOAL_ETIMEOUT ? LOG_INFO : LOG_DEBUG;
 	bool told = state == ENTRY_OPEN || (!entry->accepted && state != ENTRY_CLOSING);
 	if (!told && state == ENTRY_SHAKING)
-		log_stranger(ne, &ev.addr, message);
+		log_stranger(ne, level, &ev.addr, message);
 	net_env_free_entry(entry);
 	if (told)
 		net_env_deliver(ne, &ev);
@@ -148,7 +152,7 @@ refuse:
 		net_env_free_entry(entry);
 	struct address addr;
 	sockaddr_to_address(peer, &addr);
-	log_stranger(ne, &addr, why);
+	log_stranger(ne, LOG_INFO, &addr, why);
 }
 
 enum shoal_err net_env_listen(struct net_env *ne, const struct address *addr, struct address *bound, struct error *e)

@@ -35,6 +35,31 @@ static void both_sides_learn_who_is_there_and_talk(void)
 	lab_close(&lab);
 }
 
+static bool server_heard_and_closed(struct lab *lab)
+{
+	return lab->server.n[ENV_CLOSED] > 0;
+}
+
+/* A program that says its last word and ends within the same turn: for the others that is a clean end. */
+static void an_end_right_after_close_is_a_clean_one(void)
+{
+	for (int hang_up = 0; hang_up < 2; hang_up++) {
+		struct lab lab;
+		lab_open(&lab, plain);
+		lab_connect(&lab);
+		CHECK_INT(side_send(&lab.client, "bye", 3), ==, SHOAL_OK);
+		if (hang_up)
+			side_hang_up(&lab.client);
+		net_env_free(lab.client.ne);
+		lab.client.ne = NULL;
+		lab_run(&lab, server_heard_and_closed);
+		CHECK_INT(lab.server.bytes.len, ==, 3);
+		CHECK_INT(lab.server.result, ==, SHOAL_OK);
+		CHECK_STR(lab.server.message, "closed by the other side");
+		lab_close(&lab);
+	}
+}
+
 static bool server_has_900k(struct lab *lab)
 {
 	return lab->server.bytes.len >= 900000 && lab->server.n[ENV_CLOSED] > 0;
@@ -514,7 +539,7 @@ static void no_memory_closes_one_connection_and_no_more(void)
 
 static const struct CMUnitTest tests[] = {
 	TEST(both_sides_learn_who_is_there_and_talk),
-	TEST(close_still_sends_what_was_queued),
+	TEST(close_still_sends_what_was_queued), TEST(an_end_right_after_close_is_a_clean_one),
 	TEST(a_closed_port_gives_closed_within_a_second),
 	TEST(a_host_name_can_be_dialled),
 	TEST(a_protocol_that_is_not_spoken_gives_closed_and_nothing_at_the_server),
