@@ -96,3 +96,33 @@ T.case("text that is too long says how long it may be", function(t)
   too_long("the glob is too long", c.alice:list_files("g", { glob = long }))
   t.eq(run(words(c, {}, "-e", "create_user('x', ('g'):rep(1000000))")), 2)
 end)
+
+T.case("who stops half-way is told what is left, and goes on there", function(t)
+  local c = t.cluster{ trackers = 1, peers = { "alice" } }
+  t.ok(c.alice:create_group("g"))
+  t.ok(c.alice:upload_file(c:file("big one.bin", 8 * 524288), "g"):wait(20))
+  local fetch = ([[assert(login("alice", "pw-alice"));
+    local j = assert(download_file("g", "big one.bin", "%s/", { limit = LIMIT }))
+    while j.pieces < 1 do shoal.sleep(0.02) end;]]):format(c.dir .. "/ann")
+  local slow = fetch:gsub("LIMIT", '"600K"')
+  local code, err = run(words(c, {}, "--no-progress", "--no-wait", "-e", slow))
+  t.eq(code, 14, err)
+  one_line(t, err, "shoal: stopped, unfinished: 'big one.bin' %(%d+%%%); the same command resumes")
+  code, err = run(words(c, {}, "--no-progress", "--timeout", "2s", "-e", slow))
+  t.eq(code, 11, err)
+  one_line(t, err, "the time of %-%-timeout is over, unfinished: 'big one.bin' %(%d+%%%)")
+  local p = assert(proc.spawn(words(c, {}, "--progress", "line", "-e", slow), { capture = true }))
+  t.eventually(function() return p:errors():find("resumed=%d") end, 20)
+  p:kill(15)
+  t.eq(p:wait(20), 143)
+  t.match(p:errors(), "stopped, unfinished: 'big one.bin'")
+  code, err = run(words(c, {}, "--no-progress", "-e", (fetch:gsub("LIMIT", "0"))))
+  t.eq(code, 0, err)
+  t.eq(err, "")
+  t.eq(shoal.hash(c.dir .. "/ann/big one.bin"), shoal.hash(c.dir .. "/big one.bin"))
+  -- the list of what one shares is private
+  local _, said, found = run { "/usr/bin/find", c.dir, "-name", "shares.db*", "-perm", "/077" }
+  t.eq(found .. said, "")
+  _, _, found = run { "/usr/bin/find", c.dir, "-name", "shares.db*" }
+  t.match(found, "shares.db")
+end)
