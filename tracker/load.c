@@ -92,8 +92,8 @@ static enum shoal_err open_and_load(const char *path, uint16_t tracker, uint64_t
 	return rc;
 }
 
-enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, uint64_t wall_ms, struct log *log,
-                          struct loaded *out, struct error *e)
+enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, uint64_t wall_ms, bool others,
+                          struct log *log, struct loaded *out, struct error *e)
 {
 	struct load_ctx ctx = { .out = out, .wall_ms = wall_ms };
 	char *name = NULL;
@@ -102,6 +102,11 @@ enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, u
 	enum shoal_err rc = open_and_load(path, tracker, log_id, &ctx, e);
 	if (rc != SHOAL_EINTEGRITY)
 		return rc;
+	if (!others) {
+		struct error why = *e;
+		return error_set(e, rc, "%.280s; no other tracker has a copy: put a backup in its place, or move it and its "
+		                 "'-wal' away to start empty", why.message);
+	}
 	log_line(log, LOG_ERROR, "store", "%s", e->message);
 	rc = store_sqlite_set_aside(path, &name, e);
 	if (rc == SHOAL_OK) {

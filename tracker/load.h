@@ -12,10 +12,11 @@ struct loaded {
 	bool set_aside;         /* the database was damaged: this is an empty one */
 };
 
-/* Opens the SQLite database at `path` and loads it into a registry for that tracker and log. A damaged one is set aside
- * under a dated name, which is logged, and an empty one takes its place. On failure (*e) nothing is left to free. */
-enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, uint64_t wall_ms, struct log *log,
-                          struct loaded *out, struct error *e);
+/* Opens the SQLite database at `path` and loads it into a registry for that tracker and log. If there are others to fetch
+ * everything from, a damaged one is set aside under a dated name, which is logged, and an empty one takes its place;
+ * if there are none, it is left alone and *e says what can be done. On failure nothing is left to free. */
+enum shoal_err load_store(const char *path, uint16_t tracker, uint64_t log_id, uint64_t wall_ms, bool others,
+                          struct log *log, struct loaded *out, struct error *e);
 /* What a failed start is not going to use. */
 void loaded_free(struct loaded *l);
 #endif

@@ -328,7 +328,8 @@ static enum shoal_err open_store(struct server *s, struct error *e)
 	do
 		log_id = random_u64();
 	while (log_id == 0);
-	enum shoal_err rc = load_store(path, s->options->id, log_id, clock_wall_ms(), s->log, &s->loaded, e);
+	enum shoal_err rc = load_store(path, s->options->id, log_id, clock_wall_ms(), s->info.n > 1, s->log,
+	                               &s->loaded, e);
 	free(path);
 	return rc;
 }

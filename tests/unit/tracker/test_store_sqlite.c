@@ -114,11 +114,11 @@ static void check_set_aside(const char *path)
 {
 	struct loaded l;
 	struct error e;
-	CHECK_INT(load_store(path, 1, 5, 1000, NULL, &l, &e), ==, SHOAL_OK);
+	CHECK_INT(load_store(path, 1, 5, 1000, true, NULL, &l, &e), ==, SHOAL_OK);
 	CHECK(l.set_aside);
 	CHECK_INT(registry_count(l.registry, TABLE_USER), ==, 0);
 	loaded_free(&l);
-	CHECK_INT(load_store(path, 1, 6, 1000, NULL, &l, &e), ==, SHOAL_OK);
+	CHECK_INT(load_store(path, 1, 6, 1000, true, NULL, &l, &e), ==, SHOAL_OK);
 	CHECK(!l.set_aside);
 	loaded_free(&l);
 
@@ -149,6 +149,31 @@ static void a_damaged_database_is_set_aside(void)
 	path = fresh_path(); /* not a database at all */
 	write_garbage(path, 0, 20000);
 	check_set_aside(path);
+	free(path);
+}
+
+/* Nobody could give back what is in it: that is for a human to decide. */
+static void the_only_copy_is_left_alone(void)
+{
+	char *path = fresh_path();
+	struct buf before = { 0 }, after = { 0 };
+	struct loaded l;
+	struct error e = { 0 };
+
+	write_garbage(path, 0, 20000);
+	CHECK_INT(fs_read_file(path, 1 << 20, &before, NULL), ==, SHOAL_OK);
+	CHECK_INT(load_store(path, 1, 5, 1000, false, NULL, &l, &e), ==, SHOAL_EINTEGRITY);
+	CHECK(strstr(e.message, path) != NULL);
+	CHECK(strstr(e.message, "move it") != NULL);
+	CHECK_INT(fs_read_file(path, 1 << 20, &after, NULL), ==, SHOAL_OK);
+	CHECK_INT(before.len, ==, after.len);
+	CHECK(memcmp(before.data, after.data, before.len) == 0);
+	buf_free(&before);
+	buf_free(&after);
+	CHECK_INT(unlink(path), ==, 0);
+	CHECK_INT(load_store(path, 1, 5, 1000, false, NULL, &l, &e), ==, SHOAL_OK); /* a first start */
+	CHECK(!l.set_aside);
+	loaded_free(&l);
 	free(path);
 }
 
@@ -349,7 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(it_conforms), TEST(a_second_opener_is_refused), TEST(a_backup_can_be_opened),
-		TEST(a_changed_row_is_noticed), TEST(a_damaged_database_is_set_aside),
+		TEST(a_changed_row_is_noticed), TEST(a_damaged_database_is_set_aside), TEST(the_only_copy_is_left_alone),
 		TEST(what_cannot_be_written_is_not_there), TEST(a_hundred_gibibytes), TEST(kill_9_loses_nothing_acknowledged),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
