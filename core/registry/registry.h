@@ -66,7 +66,7 @@ enum shoal_err registry_apply_op(struct registry *reg, struct op *op, struct sto
  * wall_ms: now, for the clock. What it undoes of somebody's work is kept for registry_take_notices(). */
 enum shoal_err registry_apply(struct registry *reg, struct slice bytes, uint64_t wall_ms, struct store_txn *txn,
                               struct undo **undo);
-/* All rows and the vector of a sender, as one change: rules (a), (b), (c) of SYNC.md 1.6. hlc: the sender's clock. */
+/* All rows and the vector of a sender, as one change: with the rules of registry_merge.c. hlc: the sender's clock. */
 enum shoal_err registry_apply_snapshot(struct registry *reg, struct row *const *rows, size_t n,
                                        const struct vvec *sender, uint64_t hlc, uint64_t wall_ms,
                                        struct store_txn *txn, struct undo **undo);

@@ -1,4 +1,4 @@
-/* core/registry/registry_merge.c - the one way in for rows: merging, with the rules about dots of SYNC.md 1.6. */
+/* core/registry/registry_merge.c - the one way in for rows: merging, with the rules about dots (docs/sync.md, "Links"). */
 #include <assert.h>
 #include <string.h>
 

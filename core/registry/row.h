@@ -1,4 +1,4 @@
-/* core/registry/row.h - the nine tables of SYNC.md 1.2: keys, columns, and how two versions of a row become one.
+/* core/registry/row.h - the nine tables of docs/sync.md: keys, columns, and how two versions of a row become one.
  *
  * A row is immutable and counted: table, key and columns in wire form, so that what is stored, shipped, hashed and
  * merged are the same bytes. Every column is a byte string with a join: min and max compare bytes, and stamps are
@@ -73,7 +73,7 @@ enum close_reason {
 	CLOSE_ENDED = 6,      /* ended from another session of the user */
 };
 
-/* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; SYNC.md 1.6 rests on that. */
+/* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; catching up by vectors rests on that. */
 struct mem_key {
 	struct id16 gid, uid;
 	struct dot dot;
@@ -221,7 +221,7 @@ void mem_key_pack(const struct mem_key *k, uint8_t out[MEM_KEY_SIZE]);
 void share_key_pack(const struct share_key *k, uint8_t out[SHARE_KEY_SIZE]);
 void sess_key_pack(const struct sess_key *k, uint8_t out[SESS_KEY_SIZE]);
 
-/* The ids of SYNC.md 1.2. */
+/* The ids, as docs/protocol.md section 1 has them. */
 void uid_of(struct slice name, const struct id16 *request, struct id16 *out);
 void gid_of(const struct id16 *creator, struct slice name, const struct id16 *request, struct id16 *out);
 void fid_of(const struct id16 *gid, struct slice name, const struct id32 *content, struct id16 *out);

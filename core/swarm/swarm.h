@@ -1,6 +1,6 @@
 /* core/swarm/swarm.h - the leecher's side of one file: which piece is asked of whom, and when.
  *
- * Pure logic (docs: SWARM.md, section 1, rules 2 to 9): no clock, no socket, no thread. The caller tells what happened
+ * Pure logic (docs/swarm.md, "The leecher"): no clock, no socket, no thread. The caller tells what happened
  * (swarm_on_x), then calls swarm_run() and carries out the actions it returns. All of it on one thread, the engine's.
  * Time is monotonic, in microseconds, handed in, and never goes back.
  *
@@ -8,9 +8,9 @@
  * a second peer that is idle (take-over). What a REQUEST leads to: on_piece_begin, on_piece_bytes..., on_piece_done;
  * or on_reject; or nothing, if it was cancelled. A piece that crosses with its CANCEL is no offence.
  *
- * Blame (DESIGN.md section 7 before SWARM.md 1.8): a first bad piece is a strike, and that piece is fetched elsewhere if
- * anybody else has it; a second drops the identity for an hour. Silent for 3 s while others deliver: snubbed, and a
- * strike of the other kind; three of those: five minutes. Unasked piece, wrong length, eight false HAVEs: an hour. */
+ * Blame: a first bad piece is a strike, and that piece is fetched elsewhere if anybody else has it; a second drops the
+ * identity for an hour. Silent for 3 s while others deliver: snubbed, and a strike of the other kind; three of those:
+ * five minutes. Unasked piece, wrong length, eight false HAVEs: an hour. */
 #ifndef SHOAL_SWARM_SWARM_H
 #define SHOAL_SWARM_SWARM_H
 #include <stdbool.h>

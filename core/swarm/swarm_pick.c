@@ -1,4 +1,4 @@
-/* core/swarm/swarm_pick.c - SWARM.md 1.2: which piece to ask this peer for.
+/* core/swarm/swarm_pick.c - docs/swarm.md: which piece to ask this peer for.
  *
  * Rarest: bucket after bucket, rarest first. In one, DRAWS random draws find a piece that the peer has almost always; if
  * they do not, a bucket of at most EXACT_MAX pieces is searched in full, so that up to some 8 GiB the choice is exact.

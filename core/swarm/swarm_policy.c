@@ -1,4 +1,4 @@
-/* core/swarm/swarm_policy.c - SWARM.md 1.3 (how deep), 1.5 (take-over), 1.6 (tick), 1.7 (snub). */
+/* core/swarm/swarm_policy.c - docs/swarm.md: how deep to ask, take-over, tick, snub. */
 #include "core/swarm/swarm_internal.h"
 
 static uint64_t max_u64(uint64_t a, uint64_t b)

@@ -1,4 +1,4 @@
-/* core/swarm/upload.c - SWARM.md, section 2: who is served next. */
+/* core/swarm/upload.c - docs/swarm.md, "The serving side": who is served next. */
 #include "core/swarm/upload.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* core/swarm/upload.h - the serving side: one queue over all files and connections of a process.
  *
- * Pure logic (docs: SWARM.md, section 2): no clock, no socket, no thread; one thread only, the engine's. Time is monotonic,
+ * Pure logic (docs/swarm.md, "The serving side"): no clock, no socket; one thread only, the engine's. Time is monotonic,
  * in microseconds. The caller tells of channels, requests, cancels and progress; upload_next() says which waiting request
  * starts now. One transfer holds the slot; one that takes too long (slow lane) goes on without it.
  *

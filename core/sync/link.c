@@ -238,7 +238,7 @@ static void note_clock(struct sync_link *l, uint64_t wall_ms)
 	p->clock_known = true;
 }
 
-/* Is it the one we mean, and does it mean us? (SYNC.md 0.1: a tracker redirected to itself has our identity, too.) */
+/* Is it the one we mean, and does it mean us? (A tracker redirected to itself has our identity, too.) */
 static bool check_hello(struct sync_link *l, const struct sync_hello *m)
 {
 	struct sync *s = l->sync;

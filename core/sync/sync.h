@@ -5,7 +5,7 @@
  * came here. What comes in goes through core/sync/commit.h like any change and is acknowledged when it is durable.
  * A tracker that lags behind the kept log gets a snapshot. Presence (who is online, who leeches) is relayed; the piece
  * hashes of files that came from others are fetched by content id, verified, and marked by registry_set_held().
- * SYNC.md 1.5 to 1.7 says why. What came in is told by commit_hooks.applied.
+ * docs/sync.md says why. What came in is told by commit_hooks.applied.
  *
  * Loop thread only; everything is behind struct env: events come in by sync_on_event(), the time by sync_tick(). */
 #ifndef SHOAL_SYNC_SYNC_H
@@ -89,7 +89,7 @@ void sync_now(struct sync *s); /* the console's `sync`: dial at once, exchange v
 void sync_send_session(struct sync *s, const struct sync_session *session);
 void sync_send_announce(struct sync *s, const struct sync_announce *announce);
 
-/* True: changes are refused with SHOAL_EBUSY, reads are answered (SYNC.md 1.7). */
+/* True: changes are refused with SHOAL_EBUSY, reads are answered (docs/sync.md, "Joining"). */
 bool sync_joining(const struct sync *s);
 /* SHOAL_OK, or SHOAL_EBUSY and a sentence: still joining, or this clock is over 60 s off the majority of the peers. */
 enum shoal_err sync_check_writable(const struct sync *s, struct error *e);

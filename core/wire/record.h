@@ -23,7 +23,7 @@
 #define RECORD_ROWS_MAX (RECORD_MAX - RECORD_HEAD_SIZE - RECORD_CHECK_SIZE)
 #define ROW_KEY_MAX 255u
 
-/* number, NAME, word. The first ten are the SYNC operations of SPEC.md; numbers are never reused. */
+/* number, NAME, word. The first ten are the ten operations of docs/sync.md; numbers are never reused. */
 #define RECORD_OPS(X)                              \
 	X(1, CREATE_USER, create_user)             \
 	X(2, LOGIN, login)                         \
@@ -50,7 +50,7 @@ enum op_kind {
 #undef X
 };
 
-/* The tables of SYNC.md 1.2: number, NAME, word. */
+/* The tables of docs/protocol.md, 5.2: number, NAME, word. */
 #define RECORD_TABLES(X)      \
 	X(1, USER, user)       \
 	X(2, GROUP, group)     \

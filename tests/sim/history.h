@@ -1,7 +1,7 @@
 /* tests/sim/history.h - what was told to users, and whether the trackers still know it: the oracle.
  *
  * It shares no merge code with core/registry: it reads the rows that each operation wrote and asks the final state, for
- * each acknowledged one, whether its effect shows or another operation explains why not (SYNC.md 1.9). */
+ * each acknowledged one, whether its effect shows or another operation explains why not (docs/sync.md). */
 #ifndef SHOAL_TESTS_HISTORY_H
 #define SHOAL_TESTS_HISTORY_H
 #include "core/registry/registry.h"

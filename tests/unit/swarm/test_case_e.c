@@ -1,4 +1,4 @@
-/* tests/unit/swarm/test_case_e.c - SWARM.md's case E in virtual time: swarm.c and upload.c of five programs, linked by
+/* tests/unit/swarm/test_case_e.c - a whole swarm in virtual time: swarm.c and upload.c of five programs, linked by
  * uplinks of 200 Mbit/s and 0.1 ms each way. A piece travels in frames of 16 KiB; whoever sends to several connections
  * at a time shares its uplink among them frame by frame; downlinks are no limit. */
 #include "core/base/mem.h"

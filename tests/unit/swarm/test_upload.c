@@ -1,4 +1,4 @@
-/* tests/unit/swarm/test_upload.c - the rules of SWARM.md section 2. A piece has 1000 bytes. */
+/* tests/unit/swarm/test_upload.c - the rules of docs/swarm.md for the serving side. A piece has 1000 bytes. */
 #include "core/swarm/upload.h"
 
 #include "core/base/mem.h"
