@@ -1,6 +1,6 @@
 /* tracker/store_sqlite.h - the tracker's memory on disk: struct store_ops over one SQLite file.
  *
- * One connection, exclusive, WAL, synchronous=FULL, checkpoints on the same connection (docs/sync.md says what must be durable when). Called
+ * One connection, exclusive, WAL, synchronous=FULL, checkpoints on the same connection. Called
  * by one thread at a time: at start by the main thread, then by store_thread. Blocking.
  * `where` is the path of the database; its folder is there already. */
 #ifndef SHOAL_TRACKER_STORE_SQLITE_H

@@ -1,4 +1,4 @@
-/* core/registry/registry_merge.c - the one way in for rows: merging, with the rules about dots (docs/sync.md, "Links"). */
+/* core/registry/registry_merge.c - the one way in for rows: merging, and the rules about dots (docs/sync.md). */
 #include <assert.h>
 #include <string.h>
 

@@ -73,7 +73,7 @@ enum close_reason {
 	CLOSE_ENDED = 6,      /* ended from another session of the user */
 };
 
-/* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; catching up by vectors rests on that. */
+/* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; vectors rest on that. */
 struct mem_key {
 	struct id16 gid, uid;
 	struct dot dot;

@@ -109,7 +109,7 @@ struct store_ops {
 /* Runs any content_op on a backend: what the store thread calls for env.content(). */
 enum shoal_err store_content(const struct store_ops *ops, struct store *s, struct content_op *op, struct error *e);
 
-/* The content id over all hashes, as docs/protocol.md section 1 defines it: for CHECK in any backend. begin, the hashes in order
+/* The content id over all hashes, as docs/protocol.md has it: for CHECK in any backend. begin, the hashes in order
  * in any portions of whole hashes, end. */
 struct content_hash {
 	struct sha256 h;

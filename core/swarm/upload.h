@@ -1,7 +1,7 @@
 /* core/swarm/upload.h - the serving side: one queue over all files and connections of a process.
  *
- * Pure logic (docs/swarm.md, "The serving side"): no clock, no socket; one thread only, the engine's. Time is monotonic,
- * in microseconds. The caller tells of channels, requests, cancels and progress; upload_next() says which waiting request
+ * Pure logic (docs/swarm.md, "The serving side"): no clock, no socket; one thread only, the engine's. Time is
+ * monotonic, in microseconds. The caller tells of channels, requests, cancels and progress; upload_next() says which waiting request
  * starts now. One transfer holds the slot; one that takes too long (slow lane) goes on without it.
  *
  * So that the slot never idles a fast link: (1) while all who wait are one connection, it is given a second transfer to

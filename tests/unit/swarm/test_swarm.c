@@ -1,4 +1,4 @@
-/* tests/unit/swarm/test_swarm.c - the rules of docs/swarm.md for the leecher, one by one, and the lists behind them against naive
+/* tests/unit/swarm/test_swarm.c - the leecher's rules in docs/swarm.md, one by one, and the lists behind them against naive
  * ones. Time is a number here; a piece has 16 bytes. */
 #include "core/swarm/swarm.h"
 
