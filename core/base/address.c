@@ -187,8 +187,10 @@ enum shoal_err tracker_info_read(const char *path, struct tracker_info *out, str
 	struct buf text = { 0 };
 	enum shoal_err rc = fs_read_file(path, INFO_FILE_MAX, &text, e);
 	*out = (struct tracker_info){ 0 };
-	if (rc != SHOAL_OK)
+	if (rc != SHOAL_OK) {
+		buf_free(&text);
 		return rc;
+	}
 	if (memchr(text.data != NULL ? text.data : (uint8_t *)"", 0, text.len) != NULL)
 		rc = error_set(e, SHOAL_EUSAGE, "%s: not a text file", path);
 	char *s = rc == SHOAL_OK ? buf_steal_str(&text) : NULL;
