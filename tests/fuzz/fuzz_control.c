@@ -143,7 +143,9 @@ static size_t check_answers(const struct buf *heard)
 	while ((nl = memchr(heard->data + at, '\n', heard->len - at)) != NULL) {
 		size_t len = (size_t)(nl - (heard->data + at));
 		json_error_t why;
-		json_t *line = json_loadb((const char *)heard->data + at, len, 0, &why);
+		json_t *line = json_loadb((const char *)heard->data + at, len, JSON_ALLOW_NUL, &why);
+		if (!json_is_object(line))
+			fprintf(stderr, "%s: %.*s\n", why.text, (int)len, (const char *)heard->data + at);
 		CHECK(json_is_object(line));
 		if (json_object_get(line, "id") != NULL) {
 			CHECK((json_object_get(line, "value") != NULL) + (json_object_get(line, "err") != NULL) +

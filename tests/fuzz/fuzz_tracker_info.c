@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "core/base/address.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
@@ -17,6 +19,15 @@ static void check_shown(const struct address *a)
 	if (address_parse(address_format(a, text), true, &again, NULL) != SHOAL_OK || strcmp(a->host, again.host) != 0 ||
 	    a->port != again.port)
 		abort();
+}
+
+/* What we take for UTF-8 the JSON library takes too: else an answer of the control socket would come to nothing. */
+static void check_utf8(const uint8_t *data, size_t size)
+{
+	json_t *j = json_stringn((const char *)data, size);
+	if (utf8_valid(data, size) != (j != NULL))
+		abort();
+	json_decref(j);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -35,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	units_parse_bytes(text, &v);
 	units_parse_ms(text, &v);
 	stamp_parse(text, &s);
+	check_utf8(data, size);
 	text_escape(data, size, shown, sizeof(shown));
 	for (int kind = NAME_USER; kind <= NAME_FILE; kind++) {
 		name_check((enum name_kind)kind, data, size, NULL);
