@@ -1,4 +1,5 @@
-/* tests/fuzz/fuzz_step.h - the instructions of fuzz_tracker_step and fuzz_link, which seeds.c writes and they read.
+/* tests/fuzz/fuzz_step.h - the instructions of fuzz_tracker_step, fuzz_link and fuzz_peer_conn: seeds.c writes
+ * them, the targets read them.
  *
  * Each is a byte and what the functions do_*() of the target read behind it. */
 #ifndef SHOAL_TESTS_FUZZ_STEP_H
@@ -34,5 +35,21 @@ enum link_op {
 	LINK_OP_OWNER,  /* what: answers, other tracker, other settings */
 	LINK_OP_FAULT,  /* what, how much */
 	LINK_OP_COUNT
+};
+
+/* fuzz_peer_conn; channel and piece are a byte each */
+enum peer_op {
+	PEER_OP_RAW,     /* bytes */
+	PEER_OP_MESSAGE, /* type, fields */
+	PEER_OP_PIECE,   /* channel, piece, how, data's length and offset */
+	PEER_OP_ASK,     /* channel, piece, as all below */
+	PEER_OP_CANCEL,
+	PEER_OP_REJECTED,
+	PEER_OP_FORGET,
+	PEER_OP_STOP_ASKS,
+	PEER_OP_SERVE,
+	PEER_OP_SERVE_STOP,
+	PEER_OP_NO_MEMORY,
+	PEER_OP_COUNT
 };
 #endif

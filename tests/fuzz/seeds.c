@@ -526,6 +526,27 @@ static void links(void)
 	save("fuzz_link", "faults", &b);
 }
 
+static void peer_conns(void)
+{
+	struct buf b = { 0 };
+	OP(&b, 0, PEER_OP_ASK, 0, 1, PEER_OP_PIECE, 0, 1, 0x40); /* the last piece, in one frame */
+	OP(&b, PEER_OP_ASK, 0, 0, PEER_OP_PIECE, 0, 0, 0x80, 0x40, 0, PEER_OP_CANCEL, 0, 0, PEER_OP_PIECE, 0, 0, 0);
+	OP(&b, PEER_OP_ASK, 1, 1, PEER_OP_CANCEL, 1, 1, PEER_OP_ASK, 1, 1, PEER_OP_PIECE, 1, 1, 0x40, PEER_OP_PIECE, 1, 1, 0x40);
+	save("fuzz_peer_conn", "asks", &b);
+	OP(&b, 0, PEER_OP_SERVE, 0, 1, PEER_OP_SERVE, 1, 0, PEER_OP_SERVE_STOP, 1, 0, PEER_OP_SERVE, 0, 0);
+	OP(&b, PEER_OP_MESSAGE, PEER_REQUEST, 0, 1, 0, 200, PEER_OP_MESSAGE, PEER_KEEPALIVE, PEER_OP_FORGET, 0, 0);
+	save("fuzz_peer_conn", "serves", &b);
+	OP(&b, 0, PEER_OP_ASK, 2, 1, PEER_OP_MESSAGE, PEER_REJECT, 2, 1, 3, PEER_OP_REJECTED, 2, 1, PEER_OP_ASK, 2, 1);
+	OP(&b, PEER_OP_STOP_ASKS, 2, 0, PEER_OP_ASK, 2, 1, PEER_OP_PIECE, 2, 1, 0, PEER_OP_PIECE, 2, 1, 0x50);
+	OP(&b, PEER_OP_MESSAGE, PEER_BITFIELD, 2, 0, 17, 0x0f, 0xff);
+	save("fuzz_peer_conn", "rejects", &b);
+	OP(&b, 1, PEER_OP_RAW, 0, 42, 0, 0, 39, 0, 0, 1); /* with the zero that is there already: HELLO */
+	for (unsigned i = 0; i < 36; i++)
+		buf_put_u8(&b, 0);
+	OP(&b, PEER_OP_MESSAGE, PEER_AUTH, 7, 23);
+	save("fuzz_peer_conn", "handshake", &b);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -546,5 +567,6 @@ int main(int argc, char **argv)
 	sessions_story();
 	sync_story();
 	links();
+	peer_conns();
 	return 0;
 }
