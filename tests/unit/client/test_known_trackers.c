@@ -171,7 +171,7 @@ static void each_running_client_has_a_key_of_its_own(void)
 	char *path = str_printf("%s", device_path(a));
 	device_close(a);
 	CHECK(device_open(folder, &e) == NULL); /* others could read it: not passed over in silence */
-	CHECK_INT(e.code, ==, SHOAL_EDENIED);
+	CHECK_INT(e.code, ==, SHOAL_EIO);
 	CHECK(strstr(e.message, path) != NULL);
 	device_close(b);
 	free(path);

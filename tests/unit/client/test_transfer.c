@@ -296,7 +296,7 @@ static void refusals_say_why(void)
 
 	run_until(w, all_ended);
 	CHECK_INT(job_of(w, 0, folder).error.code, ==, SHOAL_EUSAGE);
-	CHECK_INT(job_of(w, 0, nothing).error.code, ==, SHOAL_ENOTFOUND);
+	CHECK_INT(job_of(w, 0, nothing).error.code, ==, SHOAL_EIO);
 	CHECK(strstr(job_of(w, 0, nothing).error.message, "/no/such/file") != NULL);
 	CHECK_INT(job_of(w, 0, unknown).error.code, ==, SHOAL_ENOTFOUND);
 	world_free(w);
