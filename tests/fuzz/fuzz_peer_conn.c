@@ -231,7 +231,7 @@ static void do_piece(struct lab *l, struct cursor *in)
 	buf_put(&b, zeros, n);
 	if (n != 0 && (how & 0x10) != 0)
 		b.data[b.len - 1] = 1;
-	say(l, slice_of(b.data, b.len));
+	say(l, slice_of(b.data, b.len - ((how & 8) != 0 ? n / 2 : 0))); /* the rest, if any, is what comes next */
 	buf_free(&b);
 }
 
