@@ -13,7 +13,7 @@ for p in "$@"; do
 	seeds=tests/fuzz/corpus/$name
 	[ -d "$seeds" ] || seeds=
 	if "$p" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$corpus/" \
-		"$corpus" $seeds >"$p.log" 2>&1; then
+		"$corpus" ${seeds:+"$seeds"} >"$p.log" 2>&1; then
 		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$p.log")
 		cov=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$p.log" | tail -n 1)
 		echo "ok    $name: $runs runs, $cov"
