@@ -181,7 +181,7 @@ static const struct column {
 	uint16_t least, most;
 } columns[] = {
 #define X(TABLE, COLUMN, num, join, least, most) \
-	{ TABLE_##TABLE, num, JOIN_##join, sizeof(#COLUMN) == 5 && #COLUMN[0] == 'N' && #COLUMN[1] == 'A', least, most },
+	{ TABLE_##TABLE, num, JOIN_##join, sizeof(#COLUMN) == sizeof("NAME") && #COLUMN[0] == 'N', least, most },
 	ROW_COLUMNS(X)
 #undef X
 };

@@ -1,7 +1,7 @@
 /* tests/fuzz/fuzz_control.c - lines on the control socket, and a hostile tracker's frames in the answers to them.
  *
- * The input: how calls are answered (frames, raw or with the verb's fields; jobs, peers, shares), then the bytes for the
- * socket. What must hold: every line gets exactly one line of JSON back, unless the visitor was shown the door. */
+ * The input: how calls are answered (frames, raw or with the verb's fields; jobs, peers, shares), then the bytes for
+ * the socket. What must hold: every line gets exactly one line of JSON back, unless the visitor was shown the door. */
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -37,6 +37,15 @@ static void put_frames(struct lab *l, struct fake_engine *fake, struct call *c)
 	}
 }
 
+static void put_job(struct job_info *job, uint64_t id, struct cursor *in)
+{
+	job->id = id;
+	job->state = (enum job_state)(get_u8(in) % (JOB_STATE_CANCELLED + 1));
+	job->total = get_u64(in);
+	job->eta = get_u8(in) - 1;
+	job->error.code = (enum shoal_err)(get_u8(in) % SHOAL_ERR_COUNT);
+}
+
 /* Lists are allocated the way call_free() frees them. */
 static void put_list(struct lab *l, struct call *c)
 {
@@ -50,19 +59,19 @@ static void put_list(struct lab *l, struct call *c)
 		c->shares = calloc(c->n + 1, sizeof(*c->shares));
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->jobs != NULL)
-			c->jobs[i] = (struct job_info){ .id = i + 1, .state = (enum job_state)(get_u8(&in) % 10), .total = get_u64(&in),
-				                        .eta = get_u8(&in) - 1, .error.code = (enum shoal_err)(get_u8(&in) % SHOAL_ERR_COUNT) };
+			put_job(&c->jobs[i], i + 1, &in);
 		else if (c->peers != NULL)
 			c->peers[i].pieces = get_u32(&in);
 		else
-			c->shares[i] = (struct share_info){ .gid = get_id16(&in), .fid = get_id16(&in), .path = strdup("/x") };
+			c->shares[i] = (struct share_info){ .gid = get_id16(&in), .path = strdup("/x") };
 	}
 }
 
 static void tell_event(struct lab *l, const struct call *c)
 {
 	struct slice text = l->n != 0 ? l->frames[0] : slice_str("x");
-	struct client_event ev = { .type = (enum client_event_type)(1 + c->verb % EVENT_SHARE), .word = "note", .tracker = 1 };
+	struct client_event ev = { .word = "note", .tracker = 1 };
+	ev.type = (enum client_event_type)(1 + c->verb % EVENT_SHARE);
 	snprintf(ev.group, sizeof(ev.group), "%.*s", (int)(text.len < 100 ? text.len : 100), (const char *)text.data);
 	snprintf(ev.text, sizeof(ev.text), "%.*s", (int)(text.len < 100 ? text.len : 100), (const char *)text.data);
 	if (ev.type == EVENT_JOB) {

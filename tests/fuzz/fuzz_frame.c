@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_frame.c - bytes of a stream, cut where the fuzzer likes, through the door of tracker links and on into
- * the decoders of what comes out. */
+/* tests/fuzz/fuzz_frame.c - bytes of a stream, cut where the fuzzer likes, through the door of tracker links and on
+ * into the decoders of what comes out. */
 #include "core/wire/cmd.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -34,7 +34,8 @@ static struct metainfo *describe(void)
 {
 	struct metainfo *mi = NULL;
 	struct id32 hash = { { 3 } };
-	CHECK_INT(metainfo_new((uint64_t)(PIECES - 1) * PIECE_SIZE + 17, PIECE_SIZE, &hash, NULL, &mi, NULL), ==, SHOAL_OK);
+	uint64_t size = (uint64_t)(PIECES - 1) * PIECE_SIZE + 17;
+	CHECK_INT(metainfo_new(size, PIECE_SIZE, &hash, NULL, &mi, NULL), ==, SHOAL_OK);
 	metainfo_seal(mi);
 	return mi;
 }
@@ -90,12 +91,13 @@ static const uint8_t *newest(const struct lab *l)
 		const uint8_t *p = l->file + slot * ROOM;
 		struct id32 sum;
 		sha256_of(p, ENTRY - 32, &sum);
+		uint64_t seq = number(p + AT_SEQ);
 		if (l->len < slot * ROOM + ENTRY || memcmp(p, "SHOALPS1", 8) != 0 ||
 		    memcmp(p + AT_CONTENT, l->mi->content_id.b, 32) != 0 || number(p + AT_SIZE) != l->mi->size ||
-		    memcmp(p + ENTRY - 32, sum.b, 32) != 0 || number(p + AT_SEQ) % 2 != slot ||
-		    number(p + AT_SEQ) == 0 || number(p + AT_SEQ) > UINT64_MAX / 2 || (p[AT_BITS + BITS - 1] & SPARE) != 0)
+		    memcmp(p + ENTRY - 32, sum.b, 32) != 0 || seq % 2 != slot || seq == 0 || seq > UINT64_MAX / 2 ||
+		    (p[AT_BITS + BITS - 1] & SPARE) != 0)
 			continue;
-		if (best == NULL || number(p + AT_SEQ) > number(best + AT_SEQ))
+		if (best == NULL || seq > number(best + AT_SEQ))
 			best = p;
 	}
 	return best;

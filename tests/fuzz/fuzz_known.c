@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_known.c - the file known_trackers, whatever is in it: who was met is remembered, and somebody else who
- * shows up there is refused, now and after a restart. */
+/* tests/fuzz/fuzz_known.c - the file known_trackers, whatever is in it: who was met is remembered, and somebody else
+ * who shows up there is refused, now and after a restart. */
 #include <fcntl.h>
 #include <unistd.h>
 

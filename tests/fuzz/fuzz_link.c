@@ -1,8 +1,8 @@
 /* tests/fuzz/fuzz_link.c - the client's tracker link, and trackers that say what the input says, cut anywhere.
  *
  * What must hold: what it sends are whole, well-formed commands within their limits; every call ends exactly once, in
- * time, and not from within link_call(); news name what they must; it does not spin; without any tracker everything ends.
- * The instructions: enum link_op in fuzz_step.h. */
+ * time, and not from within link_call(); news name what they must; it does not spin; without any tracker everything
+ * ends. The instructions: enum link_op in fuzz_step.h. */
 #include "tests/fuzz/fuzz_step.h"
 
 #include "client/link.h"
@@ -168,8 +168,8 @@ static struct world *world_new(void)
 	struct world *w = xalloc(sizeof(*w));
 	w->now = 1000;
 	w->pool.wall_ms = UINT64_C(1700000000000);
-	w->env = (struct env){ .ctx = w, .mono_ms = env_now, .wall_ms = env_wall, .random = env_random, .dial = env_dial,
-		               .send = env_send, .queued = env_queued, .close = env_close };
+	w->env = (struct env){ .ctx = w, .mono_ms = env_now, .wall_ms = env_wall, .random = env_random,
+		               .dial = env_dial, .send = env_send, .queued = env_queued, .close = env_close };
 	for (uint16_t i = 0; i < TRACKERS; i++)
 		w->lines[i] = (struct tracker_line){ .addr = { .host = "127.0.0.1", .port = (uint16_t)(4000 + i) },
 			                             .id = (uint16_t)(i + 1) };

@@ -1,8 +1,8 @@
 /* tests/fuzz/fuzz_peer_conn.c - a peer connection of a transfer thread, and a peer that sends what the input says while
  * pieces are asked for, cancelled, forgotten and served. No thread: the thread's own functions are called in turn.
  *
- * What must hold: every ask and every serve comes back exactly once, an ask is fulfilled only with the right bytes, what
- * goes out are whole, well-formed messages, the end is told once. */
+ * What must hold: every ask and every serve comes back exactly once, what was verified had all its bytes, what goes out
+ * are whole, well-formed messages, the end is told once. */
 #include "tests/fuzz/fuzz_step.h"
 
 #include <fcntl.h>
@@ -246,8 +246,8 @@ static void do_ask(struct lab *l, uint32_t ch, uint32_t piece)
 	if (is_out(l, ch, piece) || l->asks >= BUFFERS)
 		return; /* the engine does not ask twice */
 	ask = xalloc(sizeof(*ask));
-	*ask = (struct piece_ask){ .ch = ch, .piece = piece, .length = metainfo_piece_len(l->mi, piece), .sink = &l->sink,
-		                   .io = &l->io };
+	*ask = (struct piece_ask){ .ch = ch, .piece = piece, .length = metainfo_piece_len(l->mi, piece),
+		                   .sink = &l->sink, .io = &l->io };
 	ask->ev.conn = l->c;
 	l->asks++;
 	conn_ask(l->c, ask);

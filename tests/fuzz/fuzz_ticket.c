@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ticket t;
 	struct token k;
 	EVP_PKEY *key = key_from_seed(seed);
-	if (ticket_open(slice_of(data, size), key, &t) == SHOAL_OK || token_open(slice_of(data, size), seed, &k) == SHOAL_OK)
+	struct slice sealed = slice_of(data, size);
+	if (ticket_open(sealed, key, &t) == SHOAL_OK || token_open(sealed, seed, &k) == SHOAL_OK)
 		abort();
 	EVP_PKEY_free(key);
 	return 0;

@@ -16,8 +16,8 @@ static void check_shown(const struct address *a)
 {
 	char text[ADDRESS_MAX];
 	struct address again;
-	if (address_parse(address_format(a, text), true, &again, NULL) != SHOAL_OK || strcmp(a->host, again.host) != 0 ||
-	    a->port != again.port)
+	if (address_parse(address_format(a, text), true, &again, NULL) != SHOAL_OK ||
+	    strcmp(a->host, again.host) != 0 || a->port != again.port)
 		abort();
 }
 
