@@ -62,7 +62,7 @@ help:
 	@echo 'make check      unit tests, simulation, scenarios'
 	@echo 'make check-asan, check-tsan   the same with the address+undefined or the thread sanitizer'
 	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program'
-	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang)'
+	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make lint       clang-tidy, cppcheck, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
 	@echo 'make V=1         show every command'
