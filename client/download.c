@@ -107,7 +107,9 @@ void download_done(struct download *dl)
 	struct channel *ch;
 
 	dl->phase = PHASE_KEEP;
+	download_look(&dl->job);
 	dl->job.info.bytes = dl->job.info.total;
+	dl->job.info.pieces = dl->job.info.pieces_total; /* also of a file that was there already */
 	download_drop_calls(dl);
 	if (share && f != NULL) {
 		file_set_complete(f, dl->job.info.path);

@@ -63,6 +63,8 @@ T.case("several seeders share the work, leechers serve each other", function(t)
   for _, j in ipairs(jobs) do
     local res = t.ok(j:wait(30))
     t.eq(shoal.hash(res.path), hash)
+    t.eq(j.pieces, 81)
+    t.eq(j.pieces_total, 81)
   end
   t.eq(t.ok(c.alice:list_files("g"))[1].seeders, 4)
 end)
