@@ -26,6 +26,53 @@ static void agrees_with_evp_in_any_cut(void)
 	}
 }
 
+/* Both chains against one at a time, from any state and with any length; a pair of one and the same data, too. */
+static void a_pair_is_two_hashes(void)
+{
+	static uint8_t data[2][20000];
+	check_random_bytes(data, sizeof(data));
+	for (int i = 0; i < 300; i++) {
+		struct sha256 pair[2], alone[2];
+		struct id32 got, want;
+		const uint8_t *from[2] = { data[0] + check_random(64), data[i % 3 == 0 ? 0 : 1] + check_random(64) };
+		size_t len = check_random(3) == 0 ? check_random(200) : check_random(sizeof(data[0]) - 64);
+		for (int k = 0; k < 2; k++) {
+			size_t before = check_random(2) * 64 * check_random(9) + (check_random(4) == 0 ? check_random(64) : 0);
+			sha256_init(&alone[k]);
+			sha256_update(&alone[k], data[k], before);
+			pair[k] = alone[k];
+		}
+		sha256_update_pair(&pair[0], from[0], &pair[1], from[1], len);
+		for (int k = 0; k < 2; k++) {
+			sha256_update(&alone[k], from[k], len);
+			sha256_update(&alone[k], data[k], 77);
+			sha256_update(&pair[k], data[k], 77);
+			sha256_final(&alone[k], &want);
+			sha256_final(&pair[k], &got);
+			CHECK(id32_eq(&got, &want));
+		}
+	}
+}
+
+static void a_pair_counts_past_512_mib(void)
+{
+	static uint8_t block[1 << 20];
+	struct sha256 pair[2], alone;
+	struct id32 got, want;
+	sha256_init(&pair[0]);
+	sha256_init(&pair[1]);
+	sha256_init(&alone);
+	for (int i = 0; i < 513; i++) {
+		sha256_update_pair(&pair[0], block, &pair[1], block, sizeof(block));
+		sha256_update(&alone, block, sizeof(block));
+	}
+	sha256_final(&alone, &want);
+	for (int k = 0; k < 2; k++) {
+		sha256_final(&pair[k], &got);
+		CHECK(id32_eq(&got, &want));
+	}
+}
+
 static void a_saved_state_goes_on(void)
 {
 	static uint8_t data[4096];
@@ -123,7 +170,8 @@ static void hex_and_ids(void)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(agrees_with_evp_in_any_cut), TEST(a_saved_state_goes_on), TEST(a_saved_state_goes_on_past_512_mib),
+	TEST(agrees_with_evp_in_any_cut), TEST(a_pair_is_two_hashes), TEST(a_pair_counts_past_512_mib),
+	TEST(a_saved_state_goes_on), TEST(a_saved_state_goes_on_past_512_mib),
 	TEST(tuples_keep_fields_apart), TEST(a_seed_gives_one_identity), TEST(passwords_verify), TEST(hex_and_ids),
 };
 CHECK_MAIN(tests)
