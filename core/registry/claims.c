@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/base/planted.h"
 #include "core/registry/file_manager.h"
 #include "core/registry/group_manager.h"
 
@@ -42,6 +43,10 @@ static bool is_before(const struct claim *a, const struct claim *b)
 {
 	if (a->yielded != b->yielded)
 		return b->yielded;
+	if (PLANTED(last_claim))
+		return stamp_cmp(&a->at, &b->at) > 0;
+	if (PLANTED(no_tiebreak))
+		return a->at.hlc < b->at.hlc;
 	return stamp_cmp(&a->at, &b->at) < 0;
 }
 

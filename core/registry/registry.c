@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/base/planted.h"
 #include "core/registry/registry_internal.h"
 
 struct registry *registry_new(uint16_t tracker, uint64_t log)
@@ -11,7 +12,7 @@ struct registry *registry_new(uint16_t tracker, uint64_t log)
 	assert(log != 0);
 	struct registry *reg = xalloc(sizeof(*reg));
 	reg->tracker = tracker;
-	reg->log = log;
+	reg->log = PLANTED(stable_logid) ? tracker : log;
 	return reg;
 }
 

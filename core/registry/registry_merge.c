@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/base/planted.h"
 #include "core/registry/registry_internal.h"
 
 /* A foreign time moves the clock on, but at most a minute ahead of the wall. */
@@ -72,6 +73,12 @@ static bool dropped_before(const struct registry *reg, const struct entry *e, co
 	return (e == NULL || e->row == NULL) && row_dot(incoming, &dot) && vvec_covers(&reg->vector, dot);
 }
 
+static bool rule_a_forgotten(const struct change *ch)
+{
+	bool snapshot = ch->rec != NULL && ch->rec->stamp.dot.log == 0;
+	return ch->rec != NULL && (snapshot ? PLANTED(no_filter_snap) : PLANTED(no_filter_op));
+}
+
 /* The merge. Consumes the caller's reference to `incoming`. */
 static enum shoal_err merge_into(struct change *ch, struct row *incoming)
 {
@@ -108,7 +115,7 @@ static enum shoal_err merge_row(struct change *ch, struct row *incoming)
 {
 	struct registry *reg = ch->reg;
 	const struct entry *e = entry_find(reg, incoming->table, row_key(incoming));
-	bool ignored = dropped_before(reg, e, incoming);
+	bool ignored = dropped_before(reg, e, incoming) && !rule_a_forgotten(ch);
 	struct row *before = e != NULL && e->row != NULL ? row_ref(e->row) : NULL;
 	enum shoal_err rc = SHOAL_OK;
 
@@ -161,7 +168,8 @@ static enum shoal_err raise_vector(struct change *ch, uint64_t log, uint64_t seq
 static bool may_drop(const struct registry *reg, const struct entry *e)
 {
 	struct dot dot;
-	return e->row != NULL && row_closed(e->row) && row_dot(e->row, &dot) && vvec_covers(&reg->vector, dot);
+	return e->row != NULL && row_closed(e->row) && row_dot(e->row, &dot) &&
+	       (vvec_covers(&reg->vector, dot) || PLANTED(gc_uncovered));
 }
 
 static void drop_closed(struct change *ch)
@@ -317,7 +325,7 @@ enum shoal_err registry_apply(struct registry *reg, struct slice bytes, uint64_t
 	uint64_t known = vvec_get(&reg->vector, rec.stamp.dot.log);
 	if (rec.stamp.dot.seq <= known)
 		return SHOAL_EEXISTS;
-	if (rec.stamp.dot.seq != known + 1)
+	if (rec.stamp.dot.seq != known + 1 && !PLANTED(no_contig))
 		return SHOAL_ECONFLICT;
 	rc = change_begin(&ch, reg, txn, undo);
 	if (rc != SHOAL_OK)
@@ -360,7 +368,7 @@ static enum shoal_err apply_snapshot(struct change *ch, struct row *const *rows,
 		if (e != NULL)
 			e->mark = reg->mark;
 	}
-	enum shoal_err rc = drop_absent(ch, sender, &as->stamp);
+	enum shoal_err rc = PLANTED(no_absent_drop) ? SHOAL_OK : drop_absent(ch, sender, &as->stamp);
 	for (size_t i = 0; rc == SHOAL_OK && i < n; i++)
 		rc = merge_row(ch, rows[i]);
 	for (size_t i = 0; rc == SHOAL_OK && i < sender->n; i++)

@@ -8,6 +8,7 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
+#include "core/base/planted.h"
 
 enum {
 	COLUMN_HEAD = 4,       /* id, join, length */
@@ -258,7 +259,7 @@ static size_t merge_columns(const struct row *a, const struct row *b, uint8_t *o
 	return len;
 }
 
-struct row *row_merge(struct row *a, const struct row *b)
+static struct row *true_merge(struct row *a, const struct row *b)
 {
 	bool same;
 	size_t len = merge_columns(a, b, NULL, &same);
@@ -270,6 +271,45 @@ struct row *row_merge(struct row *a, const struct row *b)
 	if (row != NULL)
 		merge_columns(a, b, row->wire + 6 + row->key_len, &same);
 	return row;
+}
+
+/* The row with one column's bytes replaced from `at` on, if both have it. */
+static struct row *with_bytes(const struct row *row, uint8_t column, size_t at, const struct row *of)
+{
+	struct row *copy = row_alloc(row->table, row_key(row), row->columns_len);
+	struct slice to = row_column(row, column), from = row_column(of, column);
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy->wire, row->wire, row_wire(row).len);
+	if (to.len != 0 && from.len == to.len)
+		memcpy(copy->wire + (to.data - row->wire) + at, from.data + at, to.len - at);
+	return copy;
+}
+
+/* What is left of the join with a bug planted in it. Consumes the reference to the true one. */
+static struct row *plant_bug(struct row *merged, const struct row *a, const struct row *b)
+{
+	struct row *bad = NULL;
+
+	if (PLANTED(lww_phase) && a->table == TABLE_MEM)
+		bad = with_bytes(row_hlc(a) >= row_hlc(b) ? a : b, 0, 0, a);
+	else if (PLANTED(share_last) && a->table == TABLE_SHARE)
+		bad = with_bytes(b, 0, 0, a);
+	else if (PLANTED(acc_last) && a->table == TABLE_MEM)
+		bad = with_bytes(merged, MEM_ACCEPT, 0, b);
+	else if (PLANTED(uploader_first) && a->table == TABLE_FILE)
+		bad = with_bytes(merged, FILE_CLAIM, STAMP_WIRE_SIZE, a);
+	else
+		return merged;
+	row_unref(merged);
+	return bad;
+}
+
+struct row *row_merge(struct row *a, const struct row *b)
+{
+	struct row *merged = true_merge(a, b);
+	return MUTANT == MUTANT_none || merged == NULL ? merged : plant_bug(merged, a, b);
 }
 
 /* -- what is asked of any row */

@@ -4,6 +4,7 @@
  * the link keeps up with the oplog (TAIL). `sent` knows for each log how far the peer is or will be: what comes twice
  * by the two ways is sent once, and what would leave a gap is never sent. Foreign ops in the tail wait up to 1 s, or until an
  * own one follows: in a full mesh their own tracker has mostly brought them by then. */
+#include "core/base/planted.h"
 #include "core/sync/sync_state.h"
 
 #define SHIP_CHUNK 65536 /* bytes handed to env at once */
@@ -176,6 +177,8 @@ static void ship_tail(struct sync_link *l)
 	uint64_t end = due_end(l);
 	for (; l->ship.tail_next < end && !window_full(l); l->ship.tail_next++) {
 		const struct oplog_record *r = oplog_at(log, l->ship.tail_next);
+		if (PLANTED(own_push) && r->dot.log != registry_log(l->sync->config.registry))
+			continue;
 		if (!ship_one(l, b, r->dot, r->bytes)) {
 			buf_reset(b);
 			return;

@@ -3,6 +3,7 @@
  * Sending: one cut of memory (references to the rows), sent when everything in it is durable, at most 32 MiB/s, one at
  * a time. Receiving: rows are staged; at the end, if count and hash are right, they and the sender's vector become one
  * change. A snapshot that is broken off leaves nothing behind. */
+#include "core/base/planted.h"
 #include "core/sync/sync_state.h"
 
 /* -- sending */
@@ -137,6 +138,30 @@ void sync_staging_free(struct staging *st)
 	free(st);
 }
 
+/* Planted bugs: the vector before the rows; half the rows of a snapshot that broke off. */
+static void take_vector_first(struct sync_link *l)
+{
+	struct registry_cut *own = registry_cut_new(l->sync->config.registry);
+	struct error e;
+
+	if (own != NULL && vvec_copy(&own->vector, &l->staging->cut.vector) == SHOAL_OK)
+		(void)commit_snapshot(l->sync->config.commit, own, l->batch_from, &e);
+	registry_cut_free(own);
+}
+
+void sync_snapshot_broke_off(struct sync_link *l)
+{
+	struct staging *st = l->staging;
+	struct registry_cut half = { 0 };
+	struct error e;
+
+	if (!PLANTED(partial_rows) || st == NULL)
+		return;
+	half.rows = st->cut.rows;
+	half.n = st->cut.n / 2;
+	(void)commit_snapshot(l->sync->config.commit, &half, l->batch_from, &e);
+}
+
 static void drop_staging(struct sync_link *l)
 {
 	sync_staging_free(l->staging);
@@ -159,6 +184,8 @@ enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, st
 	st->announced = m.rows;
 	st->cut.hlc = m.hlc;
 	sha256_init(&st->hash);
+	if (PLANTED(vv_first))
+		take_vector_first(l);
 	return SHOAL_OK;
 }
 

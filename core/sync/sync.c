@@ -360,8 +360,10 @@ static void sweep(struct sync *s)
 	struct sync_link *l, *next;
 	for (l = LIST_FIRST(&s->links); l != NULL; l = next) {
 		next = LIST_NEXT(l, next);
-		if (l->doomed)
-			sync_link_free(l);
+		if (!l->doomed)
+			continue;
+		sync_snapshot_broke_off(l);
+		sync_link_free(l);
 	}
 }
 

@@ -256,6 +256,7 @@ enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, st
 enum shoal_err sync_snapshot_on_rows(struct sync_link *l, struct slice body, struct error *e);
 enum shoal_err sync_snapshot_on_end(struct sync_link *l, struct slice body, struct error *e);
 void sync_staging_free(struct staging *st);
+void sync_snapshot_broke_off(struct sync_link *l); /* planted.h: does nothing in a normal build */
 
 /* presence.c */
 enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);

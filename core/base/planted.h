@@ -1,0 +1,36 @@
+/* core/base/planted.h - bugs planted on purpose, to see that the simulation finds them: `make mutants`.
+ *
+ * Each is one rule of docs/sync.md forgotten, at the place where the rule stands: PLANTED(x) is the constant 0 in a normal
+ * build, so nothing of it is left in a program; -DMUTANT=MUTANT_x plants one. docs/testing.md says what finds which. */
+#ifndef SHOAL_BASE_PLANTED_H
+#define SHOAL_BASE_PLANTED_H
+
+#define MUTANTS(X)                                                                            \
+	X(stable_logid)   /* the log of a tracker keeps its id over starts */                 \
+	X(no_filter_op)   /* an operation brings back rows that were closed and dropped */    \
+	X(no_filter_snap) /* so does a snapshot */                                            \
+	X(no_absent_drop) /* what a snapshot's sender has dropped stays open here */          \
+	X(vv_first)       /* a snapshot's vector is taken before its rows are here */         \
+	X(no_contig)      /* a gap in a log is not noticed */                                 \
+	X(partial_rows)   /* rows of a snapshot that broke off are kept */                    \
+	X(own_push)       /* who keeps up is sent the sender's own operations only */         \
+	X(gc_uncovered)   /* closed rows are dropped before their dot is covered: not seen while shipping is causal */ \
+	X(lww_phase)      /* of two versions of a membership the later one stands, whole */   \
+	X(acc_last)       /* of two accepts the one that came last stands, not the first */   \
+	X(share_last)     /* of two versions of a share the one that came last stands */      \
+	X(no_tiebreak)    /* claims of the same time rank as they came */                     \
+	X(uploader_first) /* a file's first claim is joined, its uploader is not */           \
+	X(last_claim)     /* the last claim has the name, not the first */
+
+enum mutant {
+	MUTANT_none,
+#define X(name) MUTANT_##name,
+	MUTANTS(X)
+#undef X
+};
+
+#ifndef MUTANT
+#define MUTANT MUTANT_none
+#endif
+#define PLANTED(name) (MUTANT == MUTANT_##name)
+#endif
