@@ -18,6 +18,7 @@
 	X(DB_LOG_ADD, "INSERT INTO log (log, seq, record) VALUES (?1, ?2, ?3)")                                      \
 	X(DB_LOG_READ, "SELECT position, record FROM log WHERE position > ?1 ORDER BY position LIMIT ?2")            \
 	X(DB_LOG_CUT, "DELETE FROM log WHERE log = ?1 AND seq <= ?2")                                                \
+	X(DB_LOG_BYTES, "SELECT coalesce(sum(length(record)), 0) FROM log")                                          \
 	X(DB_VECTOR_PUT, "INSERT INTO vector VALUES (?1, ?2)"                                                        \
 	                 " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)")                                  \
 	X(DB_VECTOR_GET, "SELECT seq FROM vector WHERE log = ?1")                                                    \
@@ -72,6 +73,7 @@ bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *
 enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
                            struct error *e);
 enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e);
+enum shoal_err db_log_bytes(struct store *s, uint64_t *bytes, struct error *e);
 enum shoal_err db_backup(struct store *s, const char *path, struct error *e);
 enum shoal_err db_content(struct store *s, struct content_op *op, struct error *e);
 #endif

@@ -37,6 +37,19 @@ enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error
 	return SHOAL_OK;
 }
 
+enum shoal_err db_log_bytes(struct store *s, uint64_t *bytes, struct error *e)
+{
+	sqlite3_stmt *st = db_begin(s, DB_LOG_BYTES);
+	enum shoal_err rc = SHOAL_OK;
+
+	if (sqlite3_step(st) == SQLITE_ROW)
+		*bytes = (uint64_t)sqlite3_column_int64(st, 0);
+	else
+		rc = db_error(s, e, "read");
+	sqlite3_reset(st);
+	return rc;
+}
+
 enum shoal_err db_backup(struct store *s, const char *path, struct error *e)
 {
 	struct store copy = { .path = (char *)(uintptr_t)path };

@@ -462,6 +462,7 @@ const struct store_ops store_sqlite_ops = {
 	.commit = sqlite_commit,
 	.log_read = db_log_read,
 	.log_cut = db_log_cut,
+	.log_bytes = db_log_bytes,
 	.content = db_content,
 	.backup = db_backup,
 };

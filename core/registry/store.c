@@ -109,6 +109,47 @@ static enum shoal_err read_log(const struct store_ops *ops, struct store *s, str
 	return rc == SHOAL_ECANCELLED && op->more ? SHOAL_OK : rc;
 }
 
+/* -- what of the log is to go */
+
+struct log_plan {
+	const struct vvec *may;
+	uint64_t surplus, before_hlc;
+	struct vvec goes;
+};
+
+/* The first that is neither too much nor too old ends it. */
+static enum shoal_err plan_record(void *ctx, uint64_t position, struct slice bytes)
+{
+	struct log_plan *plan = ctx;
+	struct record rec;
+	enum shoal_err rc = record_get(bytes, &rec);
+
+	(void)position;
+	if (rc != SHOAL_OK)
+		return rc;
+	if (plan->surplus == 0 && rec.stamp.hlc >= plan->before_hlc)
+		return SHOAL_ECANCELLED;
+	if (!vvec_covers(plan->may, rec.stamp.dot))
+		return SHOAL_OK;
+	plan->surplus -= bytes.len < plan->surplus ? bytes.len : plan->surplus;
+	return vvec_raise(&plan->goes, rec.stamp.dot.log, rec.stamp.dot.seq);
+}
+
+static enum shoal_err plan_cut(const struct store_ops *ops, struct store *s, struct content_op *op, struct error *e)
+{
+	struct log_plan plan = { .may = &op->vector, .before_hlc = op->after };
+	uint64_t bytes;
+	enum shoal_err rc = ops->log_bytes(s, &bytes, e);
+
+	if (rc != SHOAL_OK)
+		return rc;
+	plan.surplus = bytes > op->limit ? bytes - op->limit : 0;
+	rc = ops->log_read(s, 0, SIZE_MAX, plan_record, &plan, e);
+	vvec_fini(&op->vector);
+	op->vector = plan.goes;
+	return rc == SHOAL_ECANCELLED ? SHOAL_OK : rc;
+}
+
 static bool hashes_ok(const struct content_op *op, struct error *e)
 {
 	uint64_t pieces = content_pieces(op->size), n = op->data.len / 32;
@@ -125,6 +166,7 @@ enum shoal_err store_content(const struct store_ops *ops, struct store *s, struc
 	switch (op->kind) {
 	case CONTENT_LOG_READ: return read_log(ops, s, op, e);
 	case CONTENT_LOG_CUT: return ops->log_cut(s, &op->vector, e);
+	case CONTENT_LOG_PLAN: return plan_cut(ops, s, op, e);
 	case CONTENT_BACKUP: return ops->backup(s, op->path, e);
 	case CONTENT_PUT:
 		if (!hashes_ok(op, e))

@@ -51,6 +51,8 @@ enum content_op_kind {
 	CONTENT_DROP,     /* id: forget it */
 	CONTENT_LOG_READ, /* after, limit -> data: records as blobs, at most `limit` bytes but at least one; next, more */
 	CONTENT_LOG_CUT,  /* vector: delete records up to there; the floor rises */
+	CONTENT_LOG_PLAN, /* vector: what may go, limit: bytes that may stay, after: an hlc; answers in vector what is to go:
+	                   * the oldest of what may, until no more than `limit` bytes are left and none before `after` */
 	CONTENT_BACKUP,   /* path: a copy of the whole store into a new file */
 };
 struct content_op {
@@ -58,9 +60,9 @@ struct content_op {
 	struct id32 id, file_hash;
 	uint64_t size;
 	uint32_t first, count;
-	uint64_t after;     /* LOG_READ: positions greater than this */
+	uint64_t after;     /* LOG_READ: positions greater than this; LOG_PLAN */
 	size_t limit;
-	struct vvec vector; /* LOG_CUT */
+	struct vvec vector; /* LOG_CUT, LOG_PLAN */
 	char *path;         /* BACKUP: owned */
 	struct buf data;
 	/* -- answers */
@@ -101,6 +103,8 @@ struct store_ops {
 	                           struct error *e);
 	/* Deletes the records of each log up to the vector's seq, raises the floors to it. */
 	enum shoal_err (*log_cut)(struct store *s, const struct vvec *upto, struct error *e);
+	/* How many bytes the records in the log have. */
+	enum shoal_err (*log_bytes)(struct store *s, uint64_t *bytes, struct error *e);
 	/* PUT, GET, CHECK and DROP. store_content() below is the one to call. */
 	enum shoal_err (*content)(struct store *s, struct content_op *op, struct error *e);
 	enum shoal_err (*backup)(struct store *s, const char *path, struct error *e);

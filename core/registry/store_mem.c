@@ -327,6 +327,15 @@ static enum shoal_err mem_log_cut(struct store *s, const struct vvec *upto, stru
 	return SHOAL_OK;
 }
 
+static enum shoal_err mem_log_bytes(struct store *s, uint64_t *bytes, struct error *e)
+{
+	(void)e;
+	*bytes = 0;
+	for (size_t i = 0; i < s->disk->nrecords; i++)
+		*bytes += s->disk->records[i].len;
+	return SHOAL_OK;
+}
+
 /* -- content */
 
 static struct disk_content *content_find(const struct mem_disk *d, const struct id32 *id)
@@ -450,6 +459,7 @@ const struct store_ops store_mem_ops = {
 	.commit = mem_commit,
 	.log_read = mem_log_read,
 	.log_cut = mem_log_cut,
+	.log_bytes = mem_log_bytes,
 	.content = mem_content,
 	.backup = mem_backup,
 };

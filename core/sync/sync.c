@@ -315,6 +315,8 @@ struct sync *sync_new(const struct sync_config *config)
 	s->env = config->env;
 	if (s->config.snapshot_frame == 0)
 		s->config.snapshot_frame = SYNC_SNAP_FRAME;
+	if (s->config.log_bytes == 0)
+		s->config.log_bytes = SYNC_LOG_BYTES;
 	s->joining = true;
 	s->join_must = config->joining;
 	LIST_INIT(&s->peers);
@@ -382,7 +384,9 @@ static void on_content(struct sync *s, const struct env_event *ev)
 	if (ask->kind == ASK_LOG && l != NULL)
 		sync_ship_on_read(s, l, ev->content, ev->result);
 	else if (ask->kind == ASK_CUT)
-		sync_ship_on_cut(s, ev->content, ev->result);
+		sync_log_on_cut(s, ev->result);
+	else if (ask->kind == ASK_PLAN)
+		sync_log_on_plan(s, ev->content, ev->result);
 	else if (ask->kind == ASK_SERVE || ask->kind == ASK_FETCH)
 		sync_fetch_on_answer(s, ask, ev->content, ev->result);
 	content_op_free(ev->content);
@@ -472,7 +476,7 @@ uint64_t sync_tick(struct sync *s, uint64_t now_ms)
 			deadline = sooner(deadline, sync_link_tick(l));
 	deadline = sooner(deadline, refresh_tick(s));
 	deadline = sooner(deadline, sync_fetch_tick(s));
-	deadline = sooner(deadline, sync_ship_cut_log(s));
+	deadline = sooner(deadline, sync_log_tick(s));
 	sync_presence_flush(s);
 	sweep(s);
 	LIST_FOREACH(p, &s->peers, next)

@@ -57,6 +57,7 @@ struct sync_config {
 	struct id32 cluster;         /* our own identity: a peer's certificate must show the same */
 	const char *version;         /* told to the peers; for trackers() */
 	size_t snapshot_frame;       /* bytes of rows in one frame; 0: 128 KiB (tests: less) */
+	size_t log_bytes;            /* the log may grow to that over a tracker that is down; 0: 256 MiB */
 	bool joining;                /* the database was set aside: stay JOINING until one exchange is complete */
 	const struct tracker_line *trackers; /* copied; our own line is skipped */
 	size_t n_trackers;

@@ -2,7 +2,8 @@
  *
  *   sync.c           peers, what is due when, status
  *   link.c           one connection: dialled or accepted, HELLO, PING, frames in
- *   ship.c           outgoing: ops in the order of their arrival here, from the oplog or the store; the log cut
+ *   ship.c           outgoing: ops in the order of their arrival here, from the oplog or the store
+ *   log_cut.c        what may go from the stored log
  *   receive.c        incoming: ops, ACKs
  *   snapshot.c       both directions
  *   presence.c       LEASE and PEER
@@ -44,6 +45,9 @@ enum sync_limits {
 	SYNC_SNAP_TICK_FRAMES = 5,  /* with the above: 32 MiB/s */
 	SYNC_DIGEST_MS = 60000,
 	SYNC_CUT_MS = 60000,
+	SYNC_PLAN_MS = 600000,      /* a look for what is too much or too old of the log reads it */
+	SYNC_LOG_AGE_MS = 7 * 24 * 3600 * 1000,
+	SYNC_LOG_BYTES = 256 << 20,
 	SYNC_KEEP_LOG_MS = 4000000, /* over an hour: request ids are found again in the log at a restart */
 	SYNC_FETCHES = 8,           /* contents asked for at once */
 	SYNC_FETCH_MS = 5000,       /* for one chunk */
@@ -140,7 +144,7 @@ struct sync_tracker {
 };
 
 /* A content op that was asked for. */
-enum ask_kind { ASK_LOG, ASK_CUT, ASK_SERVE, ASK_FETCH };
+enum ask_kind { ASK_LOG, ASK_PLAN, ASK_CUT, ASK_SERVE, ASK_FETCH };
 struct ask {
 	uint64_t cookie;
 	enum ask_kind kind;
@@ -190,7 +194,7 @@ struct sync {
 	uint16_t lease_count, peer_count;
 	uint64_t refresh_at;
 	/* log cut: what was durable a while ago */
-	uint64_t cut_at;
+	uint64_t cut_at, plan_at;
 	struct {
 		uint64_t at;
 		struct vvec vector;
@@ -236,9 +240,12 @@ void sync_ship_pump(struct sync_link *l);
 void sync_ship_on_ack(struct sync_link *l, const struct vvec *changed);
 void sync_ship_on_read(struct sync *s, struct sync_link *l, struct content_op *op, enum shoal_err rc);
 uint64_t sync_ship_deadline(const struct sync_link *l);
-uint64_t sync_ship_cut_log(struct sync *s);
-void sync_ship_on_cut(struct sync *s, const struct content_op *op, enum shoal_err rc);
 bool sync_ship_needs_snapshot(const struct sync_link *l);
+
+/* log_cut.c */
+uint64_t sync_log_tick(struct sync *s);
+void sync_log_on_plan(struct sync *s, const struct content_op *op, enum shoal_err rc);
+void sync_log_on_cut(struct sync *s, enum shoal_err rc);
 
 /* receive.c: SHOAL_OK or why the link must go */
 enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e);

@@ -1,12 +1,15 @@
 /* tests/unit/registry/test_store_mem.c */
 #include "core/registry/store_mem.h"
 
-#include "tests/unit/registry/store_conformance.h"
+#include "tests/unit/registry/store_conformance_sync.h"
 
 static void it_conforms(void)
 {
 	struct mem_disk *d = mem_disk_new();
 	store_conformance(&store_mem_ops, mem_disk_where(d));
+	mem_disk_free(d);
+	d = mem_disk_new();
+	store_conformance_sync(&store_mem_ops, mem_disk_where(d));
 	mem_disk_free(d);
 }
 

@@ -59,6 +59,7 @@ struct lab {
 	size_t head, tail;
 	bool dark;               /* bytes are swallowed */
 	size_t mtu;
+	size_t log_bytes;        /* for lab_up(); 0: as a tracker has it */
 	struct tracker_line lines[LAB_NODES];
 };
 
@@ -233,6 +234,7 @@ static inline struct lab_node *lab_up(struct lab *lab, uint16_t id, size_t lines
 	n->commit = commit_new(&n->env, n->reg);
 	n->sync = sync_new(&(struct sync_config){ .env = &n->env, .registry = n->reg, .commit = n->commit, .self = id,
 	                                          .cluster = { { 7 } }, .version = "lab", .snapshot_frame = 100,
+	                                          .log_bytes = lab->log_bytes,
 	                                          .trackers = lab->lines, .n_trackers = lines, .owner = n,
 	                                          .on_acked = lab_on_acked, .on_session = lab_on_session,
 	                                          .on_announce = lab_on_announce, .on_content = lab_on_content });

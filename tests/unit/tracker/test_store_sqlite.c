@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/fs.h"
-#include "tests/unit/registry/store_conformance.h"
+#include "tests/unit/registry/store_conformance_sync.h"
 #include "tracker/load.h"
 #include "tracker/store_thread.h"
 
@@ -42,6 +42,9 @@ static void it_conforms(void)
 {
 	char *path = fresh_path();
 	store_conformance(&store_sqlite_ops, path);
+	free(path);
+	path = fresh_path();
+	store_conformance_sync(&store_sqlite_ops, path);
 	free(path);
 }
 
