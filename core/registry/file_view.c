@@ -166,6 +166,7 @@ enum shoal_err file_list(const struct registry *reg, const struct id16 *gid, con
 {
 	struct registry_iter it = registry_by(reg, INDEX_GROUP_FILES, gid->b, 16, NULL, 0);
 	struct shown_file *list = try_alloc((files_of(reg, gid) + 1) * sizeof(*list));
+	uint64_t lent = registry_views_short(reg);
 	const struct file_row *file;
 	enum shoal_err rc = SHOAL_OK;
 
@@ -175,6 +176,8 @@ enum shoal_err file_list(const struct registry *reg, const struct id16 *gid, con
 	while (rc == SHOAL_OK && (file = registry_next(&it)) != NULL)
 		if (file_listed(reg, gid, &file->fid, all ? NULL : presence))
 			rc = fill_shown(reg, file, presence, &list[(*n)++]);
+	if (rc == SHOAL_OK && registry_views_short(reg) != lent)
+		rc = SHOAL_EBUSY;
 	if (rc != SHOAL_OK) {
 		free(list);
 		return rc;
@@ -266,6 +269,7 @@ enum shoal_err file_shares_of(const struct registry *reg, const struct id16 *uid
                               struct my_share **out, size_t *n)
 {
 	struct share_list l = { .items = try_alloc(sizeof(*l.items)), .cap = 1 };
+	uint64_t lent = registry_views_short(reg);
 	enum shoal_err rc;
 
 	if (l.items == NULL)
@@ -274,6 +278,8 @@ enum shoal_err file_shares_of(const struct registry *reg, const struct id16 *uid
 		rc = add_shares(reg, &l, registry_by(reg, INDEX_DEVICE_SHARES, uid->b, 16, device->b, 32));
 	else
 		rc = add_all_devices(reg, &l, uid);
+	if (rc == SHOAL_OK && registry_views_short(reg) != lent)
+		rc = SHOAL_EBUSY;
 	if (rc != SHOAL_OK) {
 		free(l.items);
 		return rc;

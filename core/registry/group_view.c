@@ -170,10 +170,24 @@ static void add_group(const struct registry *reg, struct shown_group *list, size
 	(*n)++;
 }
 
+/* Sorted, or given up if memory for the views ran out since `lent`. */
+static enum shoal_err finish_list(const struct registry *reg, uint64_t lent, struct shown_group *list, size_t n,
+                                  struct shown_group **out)
+{
+	if (registry_views_short(reg) != lent) {
+		free(list);
+		return SHOAL_EBUSY;
+	}
+	qsort(list, n, sizeof(*list), by_name);
+	*out = list;
+	return SHOAL_OK;
+}
+
 enum shoal_err group_list(const struct registry *reg, struct shown_group **out, size_t *n)
 {
 	struct registry_iter it = registry_all(reg, TABLE_GROUP);
 	struct shown_group *list = try_alloc((registry_count(reg, TABLE_GROUP) + 1) * sizeof(*list));
+	uint64_t lent = registry_views_short(reg);
 	const struct group_row *group;
 
 	if (list == NULL)
@@ -182,15 +196,14 @@ enum shoal_err group_list(const struct registry *reg, struct shown_group **out, 
 	while ((group = registry_next(&it)) != NULL)
 		if (group_lives(reg, &group->gid))
 			add_group(reg, list, n, group);
-	qsort(list, *n, sizeof(*list), by_name);
-	*out = list;
-	return SHOAL_OK;
+	return finish_list(reg, lent, list, *n, out);
 }
 
 enum shoal_err group_list_of(const struct registry *reg, const struct id16 *uid, struct shown_group **out, size_t *n)
 {
 	struct registry_iter it = registry_by(reg, INDEX_USER_MEMS, uid->b, 16, NULL, 0), count = it;
 	const struct mem_row *m;
+	uint64_t lent = registry_views_short(reg);
 	size_t most = 1;
 
 	while (registry_next(&count) != NULL)
@@ -202,7 +215,5 @@ enum shoal_err group_list_of(const struct registry *reg, const struct id16 *uid,
 	while ((m = registry_next(&it)) != NULL)
 		if (group_lives(reg, &m->key.gid) && instance_of(reg, &m->key.gid, uid) == m)
 			add_group(reg, list, n, registry_group(reg, &m->key.gid));
-	qsort(list, *n, sizeof(*list), by_name);
-	*out = list;
-	return SHOAL_OK;
+	return finish_list(reg, lent, list, *n, out);
 }

@@ -139,6 +139,7 @@ static int by_at(const void *a, const void *b)
 enum shoal_err notice_list(const struct registry *reg, const struct id16 *uid, const struct notice_row ***out, size_t *n)
 {
 	struct registry_iter it = registry_by(reg, INDEX_USER_NOTICES, uid->b, 16, NULL, 0), count = it;
+	uint64_t lent = registry_views_short(reg);
 	const struct notice_row *notice;
 	size_t most = 1;
 
@@ -151,6 +152,10 @@ enum shoal_err notice_list(const struct registry *reg, const struct id16 *uid, c
 	while ((notice = registry_next(&it)) != NULL)
 		if (!notice->seen)
 			list[(*n)++] = notice;
+	if (registry_views_short(reg) != lent) {
+		free(list);
+		return SHOAL_EBUSY;
+	}
 	qsort(list, *n, sizeof(struct notice_row *), by_at);
 	*out = list;
 	return SHOAL_OK;

@@ -12,6 +12,7 @@ struct registry *registry_new(uint16_t tracker, uint64_t log)
 	assert(log != 0);
 	struct registry *reg = xalloc(sizeof(*reg));
 	reg->tracker = tracker;
+	reg->views = views_new();
 	reg->log = PLANTED(stable_logid) ? tracker : log;
 	return reg;
 }
@@ -23,6 +24,7 @@ void registry_free(struct registry *reg)
 	while (reg->oldest != NULL)
 		registry_commit_done(reg, reg->oldest); /* nobody will ask any more: only to free it */
 	registry_free_rows(reg);
+	views_free(reg->views);
 	registry_free_requests(reg);
 	vvec_fini(&reg->vector);
 	vvec_fini(&reg->durable_vector);
@@ -104,8 +106,9 @@ enum shoal_err registry_load(struct registry *reg, const struct wire_row *wire)
 
 	if (rc != SHOAL_OK)
 		return rc;
-	struct entry *e = entry_get(reg, row->table, row_key(row));
-	if (e == NULL || !entry_prepare(reg, e, row)) {
+	views_trim(reg->views);
+	struct entry *e = entry_get(reg, row);
+	if (e == NULL || !entry_prepare(reg, row)) {
 		if (e != NULL)
 			entry_release(reg, e);
 		row_unref(row);
@@ -129,7 +132,7 @@ static size_t entries_of(const struct registry *reg)
 {
 	size_t n = 0;
 	for (unsigned slot = 0; slot < TABLE_END; slot++)
-		n += HASH_COUNT(reg->tables[slot]);
+		n += reg->tables[slot].n;
 	return n;
 }
 
@@ -145,9 +148,9 @@ struct registry_cut *registry_cut_new(const struct registry *reg)
 		return NULL;
 	}
 	for (unsigned slot = 0; slot < TABLE_END; slot++)
-		for (const struct entry *e = reg->tables[slot]; e != NULL; e = e->hh.next)
-			if (e->row != NULL)
-				cut->rows[cut->n++] = row_ref(e->row);
+		for (const struct entry *e = entry_first(reg, slot); e != NULL; e = entry_after(reg, e))
+			if (entry_row(e) != NULL)
+				cut->rows[cut->n++] = row_ref(e->last);
 	return cut;
 }
 

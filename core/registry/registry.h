@@ -136,15 +136,20 @@ enum registry_index {      /* key -> rows */
 	INDEX_USER_NOTICES,    /* uid -> notice */
 	INDEX_COUNT
 };
-struct registry_iter {
-	const void *next; /* private */
-	bool by_index;
+struct registry_iter { /* private */
+	const struct registry *reg;
+	const void *next;
+	enum registry_index index; /* INDEX_COUNT: all of a table */
 };
 /* The rows of an index in no particular order; b may be NULL. No change may come between the calls. */
 struct registry_iter registry_by(const struct registry *reg, enum registry_index index, const void *a, size_t a_len,
                                  const void *b, size_t b_len);
 struct registry_iter registry_all(const struct registry *reg, enum table table);
 const void *registry_next(struct registry_iter *it); /* a struct user_row, ...; NULL at the end */
+
+/* How often a row could not be taken apart for lack of memory: its view was lent, good only for the next couple of
+ * hundred reads. Whoever collects pointers compares before and after: if it has risen, SHOAL_EBUSY. */
+uint64_t registry_views_short(const struct registry *reg);
 
 /* What the memberships of a group amount to; kept until one of them changes. Who owns it: group_owner(). */
 struct group_summary {

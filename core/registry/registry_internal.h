@@ -3,11 +3,16 @@
  * An entry is the place of one key. It stays while a step of an unfinished change names it, even if its row is gone, so
  * that undoing needs no memory. Hubs are the secondary indexes: each a list of entries with one property in common (all
  * memberships of a group, all claims on a name). A hub lives as long as the registry: there is one per user, group, file,
- * name and device that was ever seen, and the rows of users, groups and files are never dropped either. */
+ * name and device that was ever seen, and the rows of users, groups and files are never dropped either.
+ *
+ * There are millions of them, so an entry has no copy of anything: its key is its row's, its columns are taken apart when
+ * somebody asks (views.h), and the entry of a link is found by the link's position, which each index has. */
 #ifndef SHOAL_REGISTRY_REGISTRY_INTERNAL_H
 #define SHOAL_REGISTRY_REGISTRY_INTERNAL_H
 #include "core/base/mem.h"
+#include "core/registry/node_table.h"
 #include "core/registry/registry.h"
+#include "core/registry/views.h"
 
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) try_alloc(size)
@@ -16,34 +21,32 @@
 
 enum { INDEX_CLOSED = INDEX_COUNT }; /* closed rows whose dot is not covered yet */
 #define INDEXES_OF_A_ROW 3
-#define HUB_KEY_MAX (1 + 16 + 240)
-
-struct hub {
-	UT_hash_handle hh;
-	struct link *first;
-	struct group_summary summary; /* INDEX_GROUP_MEMS */
-	uint16_t key_len;
-	uint8_t key[];
-};
+#define HUB_KEY_MAX (16 + 240)
 
 struct link {
-	struct link *prev, *next;
-	struct hub *hub; /* NULL: not in one */
-	struct entry *entry;
+	struct link *prev, *next; /* prev NULL: the first of its hub */
+};
+
+struct hub {
+	struct node node; /* own: the index */
+	struct link *first;
+	uint16_t key_len;
+	uint8_t key[];    /* of INDEX_GROUP_MEMS: then, aligned, a struct group_summary */
 };
 
 struct entry {
-	UT_hash_handle hh;
-	struct row *row; /* NULL: there is none now */
-	uint64_t hash;   /* what it adds to the digest; 0 if closed */
-	uint32_t pending; /* steps that name it */
-	uint32_t mark;   /* the snapshot that has it */
-	uint16_t table;
-	uint8_t nlinks;
-	bool held;       /* content: survives a change of the row */
-	struct link *links;
-	uint8_t *key;
-	max_align_t view[]; /* struct user_row, ...; then the links, then the key */
+	struct node node; /* own: ENTRY_.. */
+	struct row *last; /* its row, or, if that is gone, the last one, for its key; never NULL */
+	void *view;       /* of the row; NULL: nobody has asked */
+	uint64_t hash;    /* what it adds to the digest; 0 if closed */
+	struct link links[];
+};
+
+enum {
+	ENTRY_PRESENT = 1, /* `last` is its row now */
+	ENTRY_MARKED = 2,  /* the snapshot under way has it */
+	ENTRY_HELD = 4,    /* content: survives a change of the row */
+	ENTRY_STEP = 8,    /* added once for each step that names it */
 };
 
 enum step_kind { STEP_ROW, STEP_VECTOR, STEP_REQUEST };
@@ -81,33 +84,47 @@ struct registry {
 	uint16_t tracker;
 	uint64_t log;
 	uint64_t hlc;
-	struct entry *tables[TABLE_END]; /* 0: rows of tables unknown here, by table and key */
+	struct node_table tables[TABLE_END]; /* entries; 0: of all tables unknown here */
+	struct node_table hubs;
 	struct digest digests[TABLE_END];
-	struct hub *hubs;
+	struct views *views;
 	struct request *requests; /* in the order they came */
 	struct vvec vector, durable_vector;
 	struct undo *oldest, *newest;
 	uint64_t made, durable;
 	size_t pending;
-	uint32_t mark;
 	struct buf found; /* notices not taken yet: wire rows */
 };
 
 /* -- registry_index.c */
+/* NULL: it has none now. */
+static inline struct row *entry_row(const struct entry *e)
+{
+	return (e->node.own & ENTRY_PRESENT) != 0 ? e->last : NULL;
+}
 struct entry *entry_find(const struct registry *reg, uint16_t table, struct slice key);
-/* Finds or makes it (without a row); NULL: no memory. */
-struct entry *entry_get(struct registry *reg, uint16_t table, struct slice key);
+/* The entry of the row's key, made (without its row) if there is none; NULL: no memory. */
+struct entry *entry_get(struct registry *reg, struct row *row);
 /* Makes the hubs that the row will need: false: no memory. */
-bool entry_prepare(struct registry *reg, struct entry *e, const struct row *row);
+bool entry_prepare(struct registry *reg, const struct row *row);
 /* Puts the row (prepared, or one that was there before; NULL: none) in place: indexes, digest, view. Takes over the
- * reference and returns the row that was there with its reference. Cannot fail. */
+ * reference and returns the row that was there with a reference. Cannot fail. */
 struct row *entry_set(struct registry *reg, struct entry *e, struct row *row);
 /* Content rows: whether the hashes are here. */
 void entry_set_held(struct entry *e, bool held);
-/* Removes it if it has neither row nor step. */
+/* It stays until the matching entry_unpin(), which removes it if it has neither row nor pin. */
+void entry_pin(struct entry *e);
+void entry_unpin(struct registry *reg, struct entry *e);
+/* The same for an entry that entry_get() may just have made. */
 void entry_release(struct registry *reg, struct entry *e);
-const void *entry_view(const struct entry *e);
+const void *entry_view(const struct registry *reg, const struct entry *e);
 struct hub *hub_find(const struct registry *reg, unsigned index, const void *a, size_t a_len, const void *b, size_t b_len);
+/* The entry that a link of that index is in. */
+struct entry *link_entry(const struct link *link, unsigned index);
+struct group_summary *hub_summary(const struct hub *hub); /* of INDEX_GROUP_MEMS */
+/* The first entry of a table, with a row or without, and the next; NULL: the end. Nothing may be added between the calls. */
+const struct entry *entry_first(const struct registry *reg, unsigned table);
+const struct entry *entry_after(const struct registry *reg, const struct entry *e);
 void registry_free_rows(struct registry *reg);
 
 /* -- registry_undo.c */

@@ -32,6 +32,7 @@ static enum shoal_err change_begin(struct change *ch, struct registry *reg, stru
 {
 	if (txn != NULL && !store_txn_ok(txn))
 		return SHOAL_EBUSY;
+	views_trim(reg->views);
 	*ch = (struct change){ .reg = reg, .txn = txn, .new_undo = *undo == NULL, .found = reg->found.len };
 	ch->u = undo_get(reg, undo);
 	if (ch->u == NULL)
@@ -70,7 +71,7 @@ static enum shoal_err change_fail(struct change *ch, struct undo **undo, enum sh
 static bool dropped_before(const struct registry *reg, const struct entry *e, const struct row *incoming)
 {
 	struct dot dot;
-	return (e == NULL || e->row == NULL) && row_dot(incoming, &dot) && vvec_covers(&reg->vector, dot);
+	return (e == NULL || entry_row(e) == NULL) && row_dot(incoming, &dot) && vvec_covers(&reg->vector, dot);
 }
 
 static bool rule_a_forgotten(const struct change *ch)
@@ -83,31 +84,31 @@ static bool rule_a_forgotten(const struct change *ch)
 static enum shoal_err merge_into(struct change *ch, struct row *incoming)
 {
 	struct registry *reg = ch->reg;
-	struct entry *e = entry_get(reg, incoming->table, row_key(incoming));
+	struct entry *e = entry_get(reg, incoming);
 	struct row *merged;
 
 	if (e == NULL) {
 		row_unref(incoming);
 		return SHOAL_EBUSY;
 	}
-	e->pending++; /* so that it stays while we work on it */
-	if (e->row != NULL) {
-		merged = row_merge(e->row, incoming);
+	entry_pin(e); /* so that it stays while we work on it */
+	struct row *had = entry_row(e);
+	if (had != NULL) {
+		merged = row_merge(had, incoming);
 		row_unref(incoming);
 	} else {
 		merged = incoming;
 	}
 	enum shoal_err rc = SHOAL_OK;
-	if (merged == NULL || !undo_reserve(ch->u, 1) || !entry_prepare(reg, e, merged)) {
+	if (merged == NULL || !undo_reserve(ch->u, 1) || !entry_prepare(reg, merged)) {
 		row_unref(merged);
 		rc = SHOAL_EBUSY;
-	} else if (merged == e->row) {
+	} else if (merged == had) {
 		row_unref(merged); /* nothing new */
 	} else {
 		undo_row(ch->u, e, entry_set(reg, e, merged), merged);
 	}
-	e->pending--;
-	entry_release(reg, e);
+	entry_unpin(reg, e);
 	return rc;
 }
 
@@ -116,7 +117,7 @@ static enum shoal_err merge_row(struct change *ch, struct row *incoming)
 	struct registry *reg = ch->reg;
 	const struct entry *e = entry_find(reg, incoming->table, row_key(incoming));
 	bool ignored = dropped_before(reg, e, incoming) && !rule_a_forgotten(ch);
-	struct row *before = e != NULL && e->row != NULL ? row_ref(e->row) : NULL;
+	struct row *before = e != NULL && entry_row(e) != NULL ? row_ref(entry_row(e)) : NULL;
 	enum shoal_err rc = SHOAL_OK;
 
 	if (!ignored)
@@ -168,7 +169,7 @@ static enum shoal_err raise_vector(struct change *ch, uint64_t log, uint64_t seq
 static bool may_drop(const struct registry *reg, const struct entry *e)
 {
 	struct dot dot;
-	return e->row != NULL && row_closed(e->row) && row_dot(e->row, &dot) &&
+	return entry_row(e) != NULL && row_closed(e->last) && row_dot(e->last, &dot) &&
 	       (vvec_covers(&reg->vector, dot) || PLANTED(gc_uncovered));
 }
 
@@ -197,10 +198,11 @@ static enum shoal_err sweep_closed(struct change *ch)
 	struct link *next, *l = hub != NULL ? hub->first : NULL;
 
 	for (; l != NULL; l = next) {
+		struct entry *e = link_entry(l, INDEX_CLOSED);
 		next = l->next;
-		if (!may_drop(ch->reg, l->entry))
+		if (!may_drop(ch->reg, e))
 			continue;
-		enum shoal_err rc = drop_entry(ch, l->entry);
+		enum shoal_err rc = drop_entry(ch, e);
 		if (rc != SHOAL_OK)
 			return rc;
 	}
@@ -225,12 +227,12 @@ static enum shoal_err remember_request(struct change *ch, const struct id16 *id,
 
 static void txn_put_entry(struct store_txn *txn, const struct entry *e, const struct row *any)
 {
-	struct wire_row wire = { .table = e->table, .key = row_key(any) };
-	if (e->row == NULL) {
+	struct wire_row wire = { .table = any->table, .key = row_key(any) };
+	if (entry_row(e) == NULL) {
 		store_txn_del(txn, wire.table, wire.key);
 		return;
 	}
-	wire.columns = row_columns(e->row);
+	wire.columns = row_columns(e->last);
 	store_txn_put(txn, &wire);
 }
 
@@ -343,13 +345,15 @@ static enum shoal_err drop_absent(struct change *ch, const struct vvec *sender, 
 	struct registry *reg = ch->reg;
 
 	for (size_t i = 0; i < COUNT_OF(tables); i++) {
-		struct entry *e, *next;
-		HASH_ITER(hh, reg->tables[tables[i]], e, next) {
+		const struct entry *e, *next;
+		for (e = entry_first(reg, tables[i]); e != NULL; e = next) {
 			struct dot dot;
-			if (e->row == NULL || e->mark == reg->mark || !row_dot(e->row, &dot) || !vvec_covers(sender, dot))
+			next = entry_after(reg, e);
+			if (entry_row(e) == NULL || (e->node.own & ENTRY_MARKED) != 0 || !row_dot(e->last, &dot) ||
+			    !vvec_covers(sender, dot))
 				continue;
-			notice_dropped(reg, e->row, sender, at);
-			enum shoal_err rc = drop_entry(ch, e);
+			notice_dropped(reg, e->last, sender, at);
+			enum shoal_err rc = drop_entry(ch, (struct entry *)e);
 			if (rc != SHOAL_OK)
 				return rc;
 		}
@@ -357,18 +361,24 @@ static enum shoal_err drop_absent(struct change *ch, const struct vvec *sender, 
 	return SHOAL_OK;
 }
 
+/* Which entries the snapshot has, or that it is looked through. */
+static void mark_rows(struct registry *reg, struct row *const *rows, size_t n, bool on)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct entry *e = entry_find(reg, rows[i]->table, row_key(rows[i]));
+		if (e != NULL)
+			e->node.own = on ? e->node.own | ENTRY_MARKED : e->node.own & ~(uint32_t)ENTRY_MARKED;
+	}
+}
+
 static enum shoal_err apply_snapshot(struct change *ch, struct row *const *rows, size_t n, const struct vvec *sender,
                                      const struct record *as)
 {
 	struct registry *reg = ch->reg;
 
-	reg->mark++;
-	for (size_t i = 0; i < n; i++) {
-		struct entry *e = entry_find(reg, rows[i]->table, row_key(rows[i]));
-		if (e != NULL)
-			e->mark = reg->mark;
-	}
+	mark_rows(reg, rows, n, true);
 	enum shoal_err rc = PLANTED(no_absent_drop) ? SHOAL_OK : drop_absent(ch, sender, &as->stamp);
+	mark_rows(reg, rows, n, false);
 	for (size_t i = 0; rc == SHOAL_OK && i < n; i++)
 		rc = merge_row(ch, rows[i]);
 	for (size_t i = 0; rc == SHOAL_OK && i < sender->n; i++)

@@ -76,15 +76,14 @@ void undo_row(struct undo *u, struct entry *e, struct row *before, struct row *a
 	s->row.entry = e;
 	s->row.before = before;
 	s->row.after = after != NULL ? row_ref(after) : NULL;
-	e->pending++;
+	entry_pin(e);
 }
 
 static void end_row_step(struct registry *reg, struct step *s)
 {
 	row_unref(s->row.before);
 	row_unref(s->row.after);
-	s->row.entry->pending--;
-	entry_release(reg, s->row.entry);
+	entry_unpin(reg, s->row.entry);
 }
 
 static void take_back(struct registry *reg, struct step *s)

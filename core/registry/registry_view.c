@@ -15,7 +15,7 @@ static const void *view_by_key(const struct registry *reg, enum table table, con
 	if (b_len != 0)
 		memcpy(key + a_len, b, b_len);
 	const struct entry *e = entry_find(reg, (uint16_t)table, slice_of(key, a_len + b_len));
-	return e != NULL && e->row != NULL ? entry_view(e) : NULL;
+	return e != NULL && entry_row(e) != NULL ? entry_view(reg, e) : NULL;
 }
 
 const struct user_row *registry_user(const struct registry *reg, const struct id16 *uid)
@@ -58,7 +58,7 @@ const struct notice_row *registry_notice(const struct registry *reg, const struc
 const struct row *registry_find_row(const struct registry *reg, uint16_t table, struct slice key)
 {
 	const struct entry *e = entry_find(reg, table, key);
-	return e != NULL ? e->row : NULL;
+	return e != NULL ? entry_row(e) : NULL;
 }
 
 size_t registry_count(const struct registry *reg, enum table table)
@@ -69,7 +69,7 @@ size_t registry_count(const struct registry *reg, enum table table)
 enum shoal_err registry_set_held(struct registry *reg, const struct id32 *content, bool held)
 {
 	struct entry *e = entry_find(reg, TABLE_CONTENT, slice_of(content->b, sizeof(content->b)));
-	if (e == NULL || e->row == NULL)
+	if (e == NULL || entry_row(e) == NULL)
 		return SHOAL_ENOTFOUND;
 	entry_set_held(e, held);
 	return SHOAL_OK;
@@ -77,10 +77,10 @@ enum shoal_err registry_set_held(struct registry *reg, const struct id32 *conten
 
 /* -- iteration */
 
-static const struct entry *skip_empty(const struct entry *e)
+static const struct entry *skip_empty(const struct registry *reg, const struct entry *e)
 {
-	while (e != NULL && e->row == NULL)
-		e = e->hh.next;
+	while (e != NULL && entry_row(e) == NULL)
+		e = entry_after(reg, e);
 	return e;
 }
 
@@ -88,26 +88,31 @@ struct registry_iter registry_by(const struct registry *reg, enum registry_index
                                  const void *b, size_t b_len)
 {
 	const struct hub *hub = hub_find(reg, index, a, a_len, b, b_len);
-	return (struct registry_iter){ .next = hub != NULL ? hub->first : NULL, .by_index = true };
+	return (struct registry_iter){ .reg = reg, .next = hub != NULL ? hub->first : NULL, .index = index };
 }
 
 struct registry_iter registry_all(const struct registry *reg, enum table table)
 {
-	return (struct registry_iter){ .next = skip_empty(reg->tables[table]) };
+	return (struct registry_iter){ .reg = reg, .next = skip_empty(reg, entry_first(reg, table)), .index = INDEX_COUNT };
 }
 
 const void *registry_next(struct registry_iter *it)
 {
 	if (it->next == NULL)
 		return NULL;
-	if (it->by_index) {
+	if (it->index != INDEX_COUNT) {
 		const struct link *link = it->next;
 		it->next = link->next;
-		return entry_view(link->entry);
+		return entry_view(it->reg, link_entry(link, it->index));
 	}
 	const struct entry *e = it->next;
-	it->next = skip_empty(e->hh.next);
-	return entry_view(e);
+	it->next = skip_empty(it->reg, entry_after(it->reg, e));
+	return entry_view(it->reg, e);
+}
+
+uint64_t registry_views_short(const struct registry *reg)
+{
+	return views_short(reg->views);
 }
 
 /* -- what the memberships of a group amount to */
@@ -141,7 +146,7 @@ static struct group_summary summarise(const struct registry *reg, const struct h
 	struct group_summary s = { .valid = true };
 
 	for (const struct link *l = hub->first; l != NULL; l = l->next) {
-		const struct mem_row *m = entry_view(l->entry);
+		const struct mem_row *m = entry_view(reg, link_entry(l, INDEX_GROUP_MEMS));
 		if (first_instance(reg, m) != m)
 			continue;
 		if (m->phase == MEM_ASKED) {
@@ -164,7 +169,8 @@ struct group_summary registry_group_summary(const struct registry *reg, const st
 	struct hub *hub = hub_find(reg, INDEX_GROUP_MEMS, gid->b, 16, NULL, 0);
 	if (hub == NULL)
 		return (struct group_summary){ .valid = true };
-	if (!hub->summary.valid)
-		hub->summary = summarise(reg, hub);
-	return hub->summary;
+	struct group_summary *summary = hub_summary(hub);
+	if (!summary->valid)
+		*summary = summarise(reg, hub);
+	return *summary;
 }

@@ -232,6 +232,7 @@ static int by_since(const void *a, const void *b)
 enum shoal_err user_sessions(const struct registry *reg, const struct id16 *uid, const struct sess_row ***out, size_t *n)
 {
 	struct registry_iter it = registry_by(reg, INDEX_USER_SESSIONS, uid->b, sizeof(uid->b), NULL, 0), again = it;
+	uint64_t lent = registry_views_short(reg);
 	const struct sess_row *s;
 	size_t most = 0;
 
@@ -244,6 +245,10 @@ enum shoal_err user_sessions(const struct registry *reg, const struct id16 *uid,
 	while ((s = registry_next(&again)) != NULL)
 		if (session_counts(reg, s))
 			list[(*n)++] = s;
+	if (registry_views_short(reg) != lent) {
+		free(list);
+		return SHOAL_EBUSY;
+	}
 	qsort(list, *n, sizeof(struct sess_row *), by_since);
 	*out = list;
 	return SHOAL_OK;
