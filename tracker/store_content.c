@@ -49,6 +49,25 @@ static bool write_content(struct store *s, const struct id32 *id, const struct c
 	       db_bind_int(st, 3, c->have) && db_bind_int(st, 4, c->complete) && db_done(st);
 }
 
+/* Hashes up to the last that is there: only these are stored, since most files have few pieces. */
+static uint32_t chunk_count(const struct chunk *ch)
+{
+	uint32_t n = CONTENT_CHUNK;
+	while (n != 0 && !chunk_has(ch, n - 1))
+		n--;
+	return n;
+}
+
+/* False: that was not written by write_chunk(). */
+static bool unpack_chunk(struct slice filled, struct slice hashes, struct chunk *out)
+{
+	if (filled.len > FILLED_SIZE || hashes.len > CHUNK_BYTES || hashes.len % HASH_SIZE != 0)
+		return false;
+	memcpy(out->filled, filled.data, filled.len);
+	memcpy(out->hashes, hashes.data, hashes.len);
+	return chunk_count(out) <= hashes.len / HASH_SIZE;
+}
+
 /* A chunk that is not there reads as empty. */
 static enum shoal_err read_chunk(struct store *s, const struct id32 *id, uint32_t number, struct chunk *out,
                                  struct error *e)
@@ -56,18 +75,13 @@ static enum shoal_err read_chunk(struct store *s, const struct id32 *id, uint32_
 	sqlite3_stmt *st = db_begin(s, DB_CHUNK_GET);
 	enum shoal_err rc = SHOAL_OK;
 
-	memset(out->filled, 0, sizeof(out->filled));
+	memset(out, 0, sizeof(*out));
 	if (!db_bind_blob(st, 1, slice_of(id->b, sizeof(id->b))) || !db_bind_int(st, 2, number))
 		return db_error(s, e, "read");
 	int step = sqlite3_step(st);
 	if (step == SQLITE_ROW) {
-		struct slice filled = db_column_blob(st, 0), hashes = db_column_blob(st, 1);
-		if (filled.len == FILLED_SIZE && hashes.len == CHUNK_BYTES) {
-			memcpy(out->filled, filled.data, FILLED_SIZE);
-			memcpy(out->hashes, hashes.data, CHUNK_BYTES);
-		} else {
+		if (!unpack_chunk(db_column_blob(st, 0), db_column_blob(st, 1), out))
 			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a chunk of piece hashes", s->path);
-		}
 	} else if (step != SQLITE_DONE) {
 		rc = db_error(s, e, "read");
 	}
@@ -78,9 +92,10 @@ static enum shoal_err read_chunk(struct store *s, const struct id32 *id, uint32_
 static bool write_chunk(struct store *s, const struct id32 *id, uint32_t number, const struct chunk *ch)
 {
 	sqlite3_stmt *st = db_begin(s, DB_CHUNK_PUT);
+	uint32_t n = chunk_count(ch);
 	return db_bind_blob(st, 1, slice_of(id->b, sizeof(id->b))) && db_bind_int(st, 2, number) &&
-	       db_bind_blob(st, 3, slice_of(ch->filled, FILLED_SIZE)) &&
-	       db_bind_blob(st, 4, slice_of(ch->hashes, CHUNK_BYTES)) && db_done(st);
+	       db_bind_blob(st, 3, slice_of(ch->filled, (n + 7) / 8)) &&
+	       db_bind_blob(st, 4, slice_of(ch->hashes, (size_t)n * HASH_SIZE)) && db_done(st);
 }
 
 static bool drop_rows(struct store *s, const struct id32 *id)
