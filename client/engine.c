@@ -62,8 +62,9 @@ static void on_news(void *owner, const struct link_news *news)
 
 	switch (news->type) {
 	case LINK_UP: tell_link_news(en, EVENT_TRACKER_UP, news); break;
-	case LINK_LOST:
-	case LINK_REFUSED: tell_link_news(en, EVENT_TRACKER_LOST, news); break;
+	case LINK_LOST: tell_link_news(en, EVENT_TRACKER_LOST, news); break;
+	case LINK_REFUSED: tell_link_news(en, EVENT_TRACKER_REFUSED, news); break;
+	case LINK_LACKS: tell_link_news(en, EVENT_TRACKER_LACKS, news); break;
 	case LINK_LOGGED_IN:
 		engine_on_logged_in(en);
 		tell_link_news(en, EVENT_LOGGED_IN, news);

@@ -105,7 +105,9 @@ enum client_event_type {
 	EVENT_ANSWER,       /* call: answered, now the receiver's again */
 	EVENT_JOB,          /* word ("job.queued", "job.started", "job.progress", "job.stalled", ...), job */
 	EVENT_TRACKER_UP,   /* tracker */
-	EVENT_TRACKER_LOST, /* tracker, text; also when a tracker is refused for its identity */
+	EVENT_TRACKER_LOST, /* tracker, text */
+	EVENT_TRACKER_REFUSED, /* tracker, text: its identity is wrong, it is not used */
+	EVENT_TRACKER_LACKS, /* tracker, text: it has not got what we did at another one */
 	EVENT_LOGGED_IN,    /* user */
 	EVENT_LOGGED_OUT,   /* text */
 	EVENT_ASK_LOGIN,    /* user: log in again automatically? answer with CALL_ANSWER */

@@ -11,6 +11,8 @@ const char *client_event_name(const struct client_event *ev, char out[EVENT_NAME
 	case EVENT_ANSWER: return NULL;
 	case EVENT_TRACKER_UP: name = "tracker.connected"; break;
 	case EVENT_TRACKER_LOST: name = "tracker.lost"; break;
+	case EVENT_TRACKER_REFUSED: name = "tracker.refused"; break;
+	case EVENT_TRACKER_LACKS: name = "tracker.lacks"; break;
 	case EVENT_LOGGED_IN: name = "session.started"; break;
 	case EVENT_LOGGED_OUT: name = "session.ended"; break;
 	case EVENT_ASK_LOGIN: name = "session.ask"; break;

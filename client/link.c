@@ -177,7 +177,7 @@ static void on_connected(struct link *l, const struct env_event *ev)
 	}
 	l->refused[l->at] = false;
 	l->state = LINK_GREETING;
-	l->state_since_ms = link_now(l);
+	l->state_since_ms = l->heard_ms = link_now(l);
 	l->next_serial = 1;
 	frame_reader_init(&l->reader, FRAMES_TRACKER);
 	link_session_greet(l);
@@ -222,6 +222,7 @@ static void on_bytes(struct link *l, const struct env_event *ev)
 	if (l->state != LINK_GREETING && l->state != LINK_READY)
 		return;
 	l->asked_ms = 0;
+	l->heard_ms = link_now(l);
 	while ((rc = frame_read(&l->reader, &in, &frame, &e)) == SHOAL_OK) {
 		if (frame.tag == TAG_RPLY)
 			rc = link_calls_on_reply(l, frame.body, &e);
@@ -286,6 +287,17 @@ static void tell_offline(struct link *l)
 	link_tell(l, &(struct link_news){ .type = LINK_LOST, .tracker = link_tracker_id(l), .text = text });
 }
 
+/* When a connection on which nothing comes is given up. A heartbeat asks every 10 s, so that is 20 s after the last sign of
+ * life, and never before what was asked has had its time. */
+static uint64_t silent_at(const struct link *l)
+{
+	uint64_t silent = l->heard_ms + LINK_SILENT_MS, unanswered = l->asked_ms + LINK_UNANSWERED_MS;
+
+	if (l->asked_ms == 0)
+		return ENV_NEVER;
+	return silent > unanswered ? silent : unanswered;
+}
+
 static void look_at_clock(struct link *l)
 {
 	uint64_t now = link_now(l);
@@ -294,7 +306,7 @@ static void look_at_clock(struct link *l)
 		link_drop(l, "too much is waiting to be sent");
 	if (l->state == LINK_GREETING && now - l->state_since_ms >= LINK_HELLO_MS)
 		link_drop(l, "no answer to HELLO");
-	if (l->asked_ms != 0 && now - l->asked_ms >= LINK_SILENT_MS)
+	if (now >= silent_at(l))
 		link_drop(l, "it fell silent");
 	if (l->leaving)
 		link_drop(l, "it is going down");
@@ -326,8 +338,7 @@ static uint64_t next_deadline(const struct link *l)
 		at = sooner(at, l->state_since_ms + LINK_HELLO_MS);
 	if (l->state == LINK_READY)
 		at = sooner(at, l->heartbeat_at_ms);
-	if (l->asked_ms != 0)
-		at = sooner(at, l->asked_ms + LINK_SILENT_MS);
+	at = sooner(at, silent_at(l));
 	if (l->look_again_ms != 0)
 		at = sooner(at, l->look_again_ms);
 	if (l->broken || l->hop || l->leaving || !TAILQ_EMPTY(&l->ended))

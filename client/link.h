@@ -6,7 +6,9 @@
  * resumes and sends again what was not answered, with the same request ids, so that it takes effect once.
  * A call without any tracker waits for one until its deadline, then ends with SHOAL_EOFFLINE; only about 1 s, in
  * which all are tried again, if none has been there for longer than such a deadline; if every tracker of the
- * list shows a wrong identity it ends with SHOAL_EDENIED at once. A call that needs a login waits while one is being
+ * list shows a wrong identity it ends with SHOAL_EDENIED at once. What a tracker cannot know yet, because we did it at
+ * another one that it does not reach, is SHOAL_EBUSY after about 5 s, told once as LINK_LACKS; the same call again is
+ * answered with what that tracker has. A call that needs a login waits while one is being
  * made or resumed; without any it ends with SHOAL_EAUTH. SHOAL_EBUSY from a tracker is tried again for up to 10 s,
  * SHOAL_EQUOTA (too many logins: try again in N s) is an answer at once.
  * Nothing is dialled before the first step. fn, news and pin may call anything here but link_step() and link_free(). */
@@ -43,6 +45,7 @@ enum link_news_type {
 	LINK_ASK,       /* after a failover: log in again automatically? link_answer() */
 	LINK_EVENT,     /* an EVNT: kind, body (its fields) */
 	LINK_REFUSED,   /* a tracker's identity is wrong: text; that tracker is not used */
+	LINK_LACKS,     /* a tracker has not got our last changes, made at another: text; calls ended with SHOAL_EBUSY */
 	LINK_SHARES_DIFFER, /* the tracker knows other shares of this device than link_set_shares() told: ask MY_SHARES */
 };
 

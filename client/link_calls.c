@@ -10,6 +10,7 @@
 
 #include "client/link_impl.h"
 #include "core/base/mem.h"
+#include "core/base/name.h"
 
 #define TOO_LONG "an argument of the command is too long"
 
@@ -101,7 +102,7 @@ void link_cancel(struct link *l, uint64_t number)
 {
 	struct link_calls *lists[] = { &l->calls, &l->ended };
 
-	if (l->handing != NULL && l->handing->number == number)
+	if (l->handing != NULL && l->handing->number == number && !l->handing->own)
 		l->handing->cancelled = true;
 	for (size_t i = 0; i < COUNT_OF(lists); i++) {
 		struct link_call *call;
@@ -234,6 +235,24 @@ static void note_stamp(struct link *l, const struct stamp *stamp)
 	l->seen[at] = *stamp;
 }
 
+static bool lacks(const struct rply_head *head)
+{
+	return head->code == SHOAL_EBUSY && (head->flags & RPLY_LACKS) != 0;
+}
+
+/* The tracker lacks changes that we made elsewhere: that is told, once, and from then on we go on without them. */
+static void on_lacks(struct link *l, struct slice message)
+{
+	char text[ERROR_TEXT_MAX];
+
+	if (l->n_seen == 0)
+		return;
+	l->n_seen = 0;
+	text_escape(message.data, message.len, text, sizeof(text));
+	log_line(l->config.env->log, LOG_WARN, "link", "%s", text);
+	link_tell(l, &(struct link_news){ .type = LINK_LACKS, .tracker = link_tracker_id(l), .text = text });
+}
+
 static enum shoal_err keep_page(struct link_call *call, struct slice body)
 {
 	struct link_page *page = try_alloc(sizeof(*page));
@@ -280,8 +299,9 @@ static bool rest(struct link *l, struct link_call *call, struct slice message)
 	return true;
 }
 
-/* Hands one frame to the owner, who may cancel the call at the first of several. The call is in no list any more. */
-static void hand_over(struct link *l, struct link_call *call, struct slice body)
+/* Hands one frame to the owner, who may cancel the call at the first of several, or at the news before it. The call is in
+ * no list any more, but l->handing. */
+static void hand_over(struct link_call *call, struct slice body)
 {
 	struct cursor c = cursor_of(body.data, body.len);
 	struct rply_head head;
@@ -296,10 +316,8 @@ static void hand_over(struct link *l, struct link_call *call, struct slice body)
 	reply.stamp = head.stamp;
 	reply.more = (head.flags & RPLY_MORE) != 0;
 	reply.fields = slice_of(c.p, cursor_left(&c));
-	l->handing = call;
 	if (!call->cancelled)
 		call->fn(call->arg, &reply);
-	l->handing = NULL;
 }
 
 static void hand_over_error(struct link_call *call)
@@ -316,14 +334,18 @@ static void answered(struct link *l, struct link_call *call, const struct rply_h
 	struct link_page *page;
 
 	TAILQ_REMOVE(&l->calls, call, entry);
+	l->handing = call;
 	if (!stamp_is_zero(&head->stamp))
 		note_stamp(l, &head->stamp);
+	if (lacks(head))
+		on_lacks(l, head->message);
 	if (!call->own)
 		link_session_on_answer(l, call, head->code, fields);
 	if (head->code == SHOAL_OK) /* an error in the middle of a list is the whole answer */
 		STAILQ_FOREACH(page, &call->pages, entry)
-			hand_over(l, call, slice_of(page->body.data, page->body.len));
-	hand_over(l, call, body);
+			hand_over(call, slice_of(page->body.data, page->body.len));
+	hand_over(call, body);
+	l->handing = NULL;
 	free_call(call);
 }
 
@@ -342,7 +364,7 @@ enum shoal_err link_calls_on_reply(struct link *l, struct slice body, struct err
 		return SHOAL_OK; /* cancelled, or its time was over */
 	if (call->own && (head.flags & RPLY_MORE) != 0) /* none of ours gives a list; the first page could end the link */
 		return error_set(e, SHOAL_EPROTO, "'%s' answered in pages", verb_word(call->verb));
-	if (head.code == SHOAL_EBUSY && rest(l, call, head.message))
+	if (head.code == SHOAL_EBUSY && !lacks(&head) && rest(l, call, head.message))
 		return SHOAL_OK;
 	if (head.code == SHOAL_OK && (head.flags & RPLY_MORE) != 0) {
 		if (keep_page(call, body) != SHOAL_OK)
@@ -361,9 +383,12 @@ void link_calls_deliver(struct link *l)
 
 	while ((call = TAILQ_FIRST(&l->ended)) != NULL) {
 		TAILQ_REMOVE(&l->ended, call, entry);
+		l->handing = call;
 		if (!call->own)
 			link_session_on_answer(l, call, call->result.code, slice_of(NULL, 0));
-		hand_over_error(call);
+		if (!call->cancelled)
+			hand_over_error(call);
+		l->handing = NULL;
 		free_call(call);
 	}
 }

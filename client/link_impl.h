@@ -11,7 +11,8 @@ enum {
 	LINK_OFFLINE_CALL_MS = 1000, /* ... if no tracker has been there for longer than that: time for one more round */
 	LINK_OFFLINE_TELL_MS = 1000, /* never connected so far: told then, once a round has failed */
 	LINK_HELLO_MS = 5000,        /* a tracker that does not answer HELLO by then is left */
-	LINK_SILENT_MS = 20000,      /* nothing came although asked: the connection is dead */
+	LINK_SILENT_MS = 20000,      /* nothing came for so long, and what was asked is open for */
+	LINK_UNANSWERED_MS = 10000,  /* so long: the connection is dead */
 	LINK_BUSY_MS = 10000,        /* how long SHOAL_EBUSY is tried again */
 	LINK_BUSY_PAUSE_MIN_MS = 100,
 	LINK_BUSY_PAUSE_MAX_MS = 1000,
@@ -85,6 +86,7 @@ struct link {
 	uint64_t offline_since_ms; /* not READY since then */
 	bool offline_told;       /* LINK_LOST was told, and LINK_UP not yet again */
 	uint64_t asked_ms;       /* since then something is asked and nothing came; 0: nothing is asked */
+	uint64_t heard_ms;       /* when something came last, or the connection was made */
 	uint64_t heartbeat_at_ms;
 	uint32_t heartbeat_ms;
 	struct frame_reader reader;

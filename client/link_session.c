@@ -65,9 +65,11 @@ static void keep_password(struct link *l, struct slice password)
 		buf_free(&l->password);
 }
 
+/* `user` is empty where a tracker knows the session by its token only: then the name stays as it was. */
 static void now_logged_in(struct link *l, struct slice user, const struct id16 *uid)
 {
-	slice_to_str(user, l->status.user, sizeof(l->status.user));
+	if (user.len > 0)
+		slice_to_str(user, l->status.user, sizeof(l->status.user));
 	l->status.uid = *uid;
 	l->has_session = l->logged_in = true;
 	l->resuming = l->ask_open = l->resume_once = false;
@@ -77,13 +79,20 @@ static void now_logged_in(struct link *l, struct slice user, const struct id16 *
 	    .type = LINK_LOGGED_IN, .tracker = link_tracker_id(l), .user = l->status.user, .uid = l->status.uid });
 }
 
+static bool is_user(const struct link *l, struct slice user, const struct id16 *uid)
+{
+	bool same = l->has_session && id16_eq(uid, &l->status.uid);
+
+	return user.len < sizeof(l->status.user) && (user.len > 0 || same);
+}
+
 /* The answer of LOGIN, RESUME and CHANGE_PASSWORD. False if it cannot be read. */
-static bool get_session(struct slice fields, struct rep_session *out)
+static bool get_session(const struct link *l, struct slice fields, struct rep_session *out)
 {
 	struct cursor c = cursor_of(fields.data, fields.len);
 	rep_session_get(&c, out);
-	return cursor_end(&c) == SHOAL_OK && out->token.len > 0 && out->token.len <= LINK_TOKEN_MAX && out->user.len > 0 &&
-	       out->user.len < sizeof(((struct link_status *)0)->user);
+	return cursor_end(&c) == SHOAL_OK && out->token.len > 0 && out->token.len <= LINK_TOKEN_MAX &&
+	       is_user(l, out->user, &out->uid);
 }
 
 /* -- resuming */
@@ -97,7 +106,7 @@ static void on_login_again(void *arg, const struct link_reply *reply)
 	char why[ERROR_TEXT_MAX];
 
 	l->resuming = false;
-	if (reply->code == SHOAL_OK && get_session(reply->fields, &session)) {
+	if (reply->code == SHOAL_OK && get_session(l, reply->fields, &session)) {
 		keep_token(l, session.token);
 		now_logged_in(l, session.user, &session.uid);
 	} else if (reply->code == SHOAL_EBUSY || reply->code == SHOAL_ETIMEOUT || reply->code == SHOAL_EOFFLINE ||
@@ -134,7 +143,7 @@ static void on_resume(void *arg, const struct link_reply *reply)
 	struct rep_session session;
 
 	l->resuming = false;
-	if (reply->code == SHOAL_OK && get_session(reply->fields, &session)) {
+	if (reply->code == SHOAL_OK && get_session(l, reply->fields, &session)) {
 		keep_token(l, session.token);
 		now_logged_in(l, session.user, &session.uid);
 	} else if (reply->code == SHOAL_OK || reply->code == SHOAL_EBUSY || reply->code == SHOAL_ETIMEOUT ||
@@ -257,8 +266,7 @@ static void on_hello(void *arg, const struct link_reply *reply)
 		link_drop(l, cursor_end(&c) != SHOAL_OK ? "it answers HELLO with nonsense" : "it speaks another version");
 		return;
 	}
-	bool resumed = l->has_session && l->token_told && hello.resumed != 0 && hello.user.len > 0 &&
-	               hello.user.len < sizeof(l->status.user);
+	bool resumed = l->has_session && l->token_told && hello.resumed != 0 && is_user(l, hello.user, &hello.uid);
 	l->state = LINK_READY;
 	l->offline_told = false;
 	l->state_since_ms = link_now(l);
@@ -329,7 +337,7 @@ static void on_owner_login(struct link *l, const struct link_call *call, struct 
 	struct req_user_password asked;
 	struct rep_session session;
 
-	if (!get_session(fields, &session))
+	if (!get_session(l, fields, &session))
 		return; /* the owner finds that out too */
 	req_user_password_get(&c, &asked);
 	if (l->has_session && !id16_eq(&session.uid, &l->status.uid))
@@ -346,7 +354,7 @@ static void on_owner_password(struct link *l, const struct link_call *call, stru
 	struct req_change_password asked;
 	struct rep_session session;
 
-	if (!l->has_session || !get_session(fields, &session))
+	if (!l->has_session || !get_session(l, fields, &session))
 		return;
 	req_change_password_get(&c, &asked);
 	keep_token(l, session.token);

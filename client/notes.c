@@ -114,6 +114,10 @@ static char *text_of(struct notes *n, const struct client_event *ev, const char 
 		return ev->job != NULL ? job_text(n, ev->job) : NULL;
 	if (ev->type == EVENT_TRACKER_LOST)
 		return str_printf("tracker %u is lost: %s", ev->tracker, text);
+	if (ev->type == EVENT_TRACKER_REFUSED)
+		return str_printf("tracker %u is refused: %s", ev->tracker, text);
+	if (ev->type == EVENT_TRACKER_LACKS)
+		return str_printf("%s", text);
 	if (ev->type == EVENT_TRACKER_UP) {
 		bool again = n->was_up;
 		n->was_up = true;

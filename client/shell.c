@@ -329,6 +329,8 @@ static void remember(struct shell *sh, const struct client_event *ev)
 		break;
 	case EVENT_ANSWER:
 	case EVENT_ASK_LOGIN:
+	case EVENT_TRACKER_REFUSED:
+	case EVENT_TRACKER_LACKS:
 	case EVENT_TRACKER:
 	case EVENT_SHARE: break;
 	}

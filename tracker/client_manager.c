@@ -56,6 +56,7 @@ static void free_client(struct tracker *t, struct client *c)
 	}
 	frame_reader_fini(&c->reader);
 	buf_free(&c->held);
+	buf_free(&c->lacks);
 	free(c);
 }
 

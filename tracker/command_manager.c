@@ -74,7 +74,7 @@ static void send_reply(struct command *cmd, struct client *c, const struct page 
 	bool ok = cmd->code == SHOAL_OK, stamped = ok && !stamp_is_zero(&cmd->stamp);
 	struct rply_head head = { .serial = cmd->head.serial, .code = cmd->code, .stamp = cmd->stamp };
 
-	head.flags = (uint8_t)((more ? RPLY_MORE : 0) | (stamped ? RPLY_STAMP : 0));
+	head.flags = (uint8_t)((more ? RPLY_MORE : 0) | (stamped ? RPLY_STAMP : 0) | (!ok && cmd->lacks ? RPLY_LACKS : 0));
 	if (!ok)
 		head.message = slice_str(cmd->error.message[0] != '\0' ? cmd->error.message : error_default(cmd->code));
 	rply_head_put(&frame, &head);
@@ -271,10 +271,17 @@ bool command_on_event(struct tracker *t, const struct env_event *ev)
 
 enum shoal_err command_await_synced(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll, struct error *e)
 {
-	struct tracker *t = cmd->t;
 	if (cmd->c->waits >= WAITS_MAX)
 		return error_set(e, SHOAL_EBUSY, "you wait for other trackers %u times already", cmd->c->waits);
 	cmd->c->waits++;
+	cmd->counted = true;
+	command_park(cmd, deadline_ms, poll);
+	return SHOAL_OK;
+}
+
+void command_park(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll)
+{
+	struct tracker *t = cmd->t;
 	cmd->later = true;
 	cmd->poll = poll;
 	cmd->deadline_ms = deadline_ms;
@@ -282,17 +289,17 @@ enum shoal_err command_await_synced(struct command *cmd, uint64_t deadline_ms, c
 	if (deadline_ms < t->synced_ms)
 		t->synced_ms = deadline_ms;
 	t->starved = true;
-	return SHOAL_OK;
 }
 
 /* False: it is to wait on. */
 static bool poll_one(struct command *cmd)
 {
 	struct client *c = client_find(cmd->t, cmd->conn);
+	bool counted = cmd->counted;
 	cmd->c = c;
 	if (!cmd->poll(cmd))
 		return false;
-	if (c != NULL)
+	if (c != NULL && counted)
 		c->waits--;
 	return true;
 }
@@ -387,6 +394,33 @@ static void log_command(struct tracker *t, const struct client *c, struct slice 
 	buf_free(&text);
 }
 
+/* `held`: *e is the answer, if it is not parked. */
+static void run(struct command *cmd, bool held, struct error *e)
+{
+	struct tracker *t = cmd->t;
+	struct client *c = cmd->c;
+	const struct verb *v = &verbs[cmd->head.verb]; /* cmd_check() has let only known ones through */
+	enum shoal_err rc = held ? e->code : check_may(cmd, v, e);
+
+	if (rc == SHOAL_OK && !held)
+		rc = v->handler(cmd, e);
+	if (!cmd->later)
+		command_finish(cmd, rc, e);
+	if (rc == SHOAL_EPROTO)
+		client_doom(t, c, "%.100s", e->message);
+}
+
+void command_go_on(struct command *cmd)
+{
+	struct error e = { 0 };
+
+	cmd->later = false;
+	cmd->counted = false;
+	cmd->uid = cmd->c->uid; /* the session may have ended meanwhile */
+	cmd->logged_in = cmd->c->logged_in;
+	run(cmd, false, &e);
+}
+
 void command_run(struct tracker *t, struct client *c, struct slice body)
 {
 	struct command *cmd = new_command(t, c, body);
@@ -397,13 +431,7 @@ void command_run(struct tracker *t, struct client *c, struct slice body)
 		return;
 	}
 	log_command(t, c, body);
-	const struct verb *v = &verbs[cmd->head.verb]; /* cmd_check() has let only known ones through */
-	cmd->is_list = v->is_list;
-	enum shoal_err rc = check_may(cmd, v, &e);
-	if (rc == SHOAL_OK)
-		rc = v->handler(cmd, &e);
-	if (!cmd->later)
-		command_finish(cmd, rc, &e);
-	if (rc == SHOAL_EPROTO)
-		client_doom(t, c, "%.100s", e.message);
+	cmd->is_list = verbs[cmd->head.verb].is_list;
+	bool held = lacks_hold(cmd, &e);
+	run(cmd, held, &e);
 }

@@ -4,7 +4,7 @@
 #include "core/base/hash.h"
 #include "tracker/core.h"
 
-enum { SEEN_WAIT_MS = 500, WAIT_SYNCED_MAX_MS = 600 * 1000, WAIT_STAMPS_MAX = 16 };
+enum { WAIT_SYNCED_MAX_MS = 600 * 1000, WAIT_STAMPS_MAX = 16 };
 
 bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad)
 {
@@ -18,12 +18,18 @@ bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad)
 	return true;
 }
 
+/* Empty: the login is known by its token only, its user has not come here yet. */
+static struct slice shown_if_known(struct tracker *t, const struct id16 *uid, char out[NAME_SHOWN_MAX])
+{
+	return slice_str(registry_user(t->reg, uid) != NULL ? user_shown(t->reg, uid, out) : "");
+}
+
 /* -- hello */
 static void put_hello_reply(struct command *cmd)
 {
 	struct tracker *t = cmd->t;
 	struct client *c = cmd->c;
-	char name[NAME_SHOWN_MAX] = "", you[ADDRESS_MAX];
+	char name[NAME_SHOWN_MAX], you[ADDRESS_MAX];
 	struct buf token = { 0 };
 	struct rep_hello r = {
 		.version = PROTOCOL_VERSION, .tracker = t->config.self, .wall_ms = tracker_wall(t),
@@ -35,7 +41,7 @@ static void put_hello_reply(struct command *cmd)
 	if (c->logged_in) {
 		session_token(t, &c->uid, &c->device, c->dot, &token);
 		r.uid = c->uid;
-		r.user = slice_str(user_shown(t->reg, &c->uid, name));
+		r.user = shown_if_known(t, &c->uid, name);
 		c->welcome = true;
 	}
 	r.token = slice_of(token.data, token.len);
@@ -57,20 +63,6 @@ static void answer_hello(struct command *cmd)
 	put_hello_reply(cmd);
 }
 
-static bool poll_hello(struct command *cmd)
-{
-	struct req_hello r;
-	struct cursor fields = cmd->fields;
-	bool bad;
-
-	req_hello_get(&fields, &r);
-	if (!stamps_are_here(cmd->t, r.seen, &bad) && tracker_now(cmd->t) < cmd->deadline_ms)
-		return false;
-	answer_hello(cmd);
-	command_finish(cmd, SHOAL_OK, NULL);
-	return true;
-}
-
 /* "0.0.0.0:5000" means: at the address that we see. */
 static enum shoal_err set_listen(struct client *c, struct slice listen, struct error *e)
 {
@@ -88,7 +80,6 @@ enum shoal_err command_hello(struct command *cmd, struct error *e)
 {
 	struct req_hello r;
 	struct cursor fields = cmd->fields;
-	bool bad;
 
 	req_hello_get(&fields, &r);
 	if (cmd->c->greeted)
@@ -99,12 +90,10 @@ enum shoal_err command_hello(struct command *cmd, struct error *e)
 	enum shoal_err rc = set_listen(cmd->c, r.listen, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	cmd->c->greeted = true;
-	/* whoever comes from another tracker wants to see what he did there: it is on its way */
-	if (!stamps_are_here(cmd->t, r.seen, &bad) && !bad)
-		return command_await_synced(cmd, tracker_now(cmd->t) + SEEN_WAIT_MS, poll_hello, e);
-	if (bad)
+	if (r.seen.len % STAMP_WIRE_SIZE != 0)
 		return error_set(e, SHOAL_EPROTO, "'seen' holds no stamps");
+	cmd->c->greeted = true;
+	lacks_begin(cmd->t, cmd->c, r.seen);
 	answer_hello(cmd);
 	return SHOAL_OK;
 }
@@ -113,7 +102,7 @@ void put_session_reply(struct command *cmd, const struct id16 *uid, struct dot d
 {
 	char name[NAME_SHOWN_MAX];
 	struct buf token = { 0 };
-	struct rep_session r = { .uid = *uid, .user = slice_str(user_shown(cmd->t->reg, uid, name)) };
+	struct rep_session r = { .uid = *uid, .user = shown_if_known(cmd->t, uid, name) };
 
 	if (cmd->c != NULL)
 		session_token(cmd->t, uid, &cmd->c->device, dot, &token);

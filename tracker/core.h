@@ -4,6 +4,7 @@
  *     client_manager.c   one connected client: frames in, replies and events out, its time limits
  *     command_manager.c  the one table of commands; exactly once, commit barrier, paging
  *     command_*.c        the commands by kind
+ *     lacks.c            commands of who comes from another tracker wait for what he did there
  *     session.c          who is logged in on which connection; tokens; presence of our own clients
  *     events.c           what the changed rows mean to those who are online
  *
@@ -76,6 +77,9 @@ struct client {
 	uint64_t begun_ms;             /* a frame has begun and is not whole; 0: none */
 	bool greeted, doomed;
 	bool welcome;                  /* logged in by the reply under way: session_welcome() follows it */
+	bool lacks_told;               /* it was told that `lacks` is not here */
+	struct buf lacks;              /* stamps of its own changes that HELLO showed and that are not here yet */
+	uint64_t lacks_until_ms;       /* its commands wait for them until then */
 	char why[128];                 /* doomed: for the log; empty: not worth a line */
 	/* -- logged in */
 	bool logged_in;
@@ -158,6 +162,8 @@ struct command {
 	bool logged_in;
 	bool replay;                /* its request id is known: `stamp` is the old one, nothing is to be changed */
 	bool later;                 /* awaits something: it will be finished by somebody else */
+	bool counted;               /* in t->synced, and counts in the client's `waits` */
+	bool lacks;                 /* refused because this tracker lacks what the client has done elsewhere */
 	struct stamp stamp;         /* of what it changed; zero: nothing */
 	struct buf reply;           /* the verb's reply fields */
 	struct pages pages;         /* rows of a list */
@@ -208,6 +214,9 @@ enum shoal_err command_await_content(struct command *cmd, struct content_op *op,
                                      struct error *e);
 /* SHOAL_EBUSY: this client waits too often already; the command is then still the caller's. */
 enum shoal_err command_await_synced(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll, struct error *e);
+/* The same without that limit: the command had not begun. */
+void command_park(struct command *cmd, uint64_t deadline_ms, command_poll_fn *poll);
+void command_go_on(struct command *cmd); /* begins a parked command; cmd->c is set */
 bool command_on_event(struct tracker *t, const struct env_event *ev); /* WORKED, CONTENT */
 void commands_poll(struct tracker *t);                                 /* t->synced */
 void commands_free(struct tracker *t);
@@ -266,6 +275,12 @@ enum shoal_err user_lookup(struct tracker *t, struct slice shown, struct id16 *u
 void put_session_reply(struct command *cmd, const struct id16 *uid, struct dot dot);
 /* Whether all these stamps (as on the wire) are durable here; *bad: they are no stamps. */
 bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad);
+
+/* -- lacks.c */
+/* HELLO showed these stamps of the client's own changes. */
+void lacks_begin(struct tracker *t, struct client *c, struct slice seen);
+/* True: not to be begun: it is parked, or *e is its answer. */
+bool lacks_hold(struct command *cmd, struct error *e);
 
 /* -- command_swarm.c, used by others */
 /* A ticket for that member and device; SHOAL_EDENIED for others. */

@@ -205,7 +205,8 @@ struct cmd_head {
 	uint16_t verb;
 };
 
-enum { RPLY_MORE = 1, RPLY_STAMP = 2 };
+/* LACKS: refused because this tracker lacks what HELLO's `seen` showed; said once, the same again would be let through. */
+enum { RPLY_MORE = 1, RPLY_STAMP = 2, RPLY_LACKS = 4 };
 
 struct rply_head {
 	uint32_t serial;

@@ -14,6 +14,8 @@ struct fake_tracker {
 	bool up;              /* dials come through */
 	bool hold;            /* commands after HELLO are noted, not answered */
 	bool mute;            /* not even HELLO is answered */
+	bool slow;            /* only HELLO and heartbeats are answered */
+	bool nameless;        /* a session is known by its token only */
 	bool refuse_token;    /* tokens are not accepted */
 	bool refuse_login;
 	enum shoal_err busy_code; /* ... or with this one; 0: SHOAL_EBUSY */
@@ -70,6 +72,8 @@ struct world {
 	enum link_news_type news[NEWS_MAX];
 	char news_text[NEWS_MAX][160];
 	size_t n_news;
+	void (*watch)(void *owner, const struct link_news *news); /* may be NULL */
+	void *watch_owner;
 	bool woken;
 };
 
@@ -246,7 +250,7 @@ static void w_answer_hello(struct world *w, const struct fake_cmd *cmd)
 		                 .wall_ms = w_wall(w) + 5000, .heartbeat_ms = t->heartbeat_ms,
 		                 .you = slice_str("127.0.0.1:999"), .resumed = resumed };
 	if (resumed) {
-		rep.user = slice_str("ann");
+		rep.user = slice_str(t->nameless ? "" : "ann");
 		rep.uid.b[0] = 1;
 		rep.token = slice_str("token-1");
 	}
@@ -339,7 +343,8 @@ static enum shoal_err w_send(void *ctx, conn_id id, const void *bytes, size_t le
 		cmd_head_get(&c, &cmd->head);
 		buf_put(&cmd->fields, c.p, cursor_left(&c));
 		struct fake_tracker *t = &w->trackers[conn->tracker];
-		if (!t->mute && (!t->hold || cmd->head.verb == VERB_HELLO))
+		bool alive = cmd->head.verb == VERB_HELLO || cmd->head.verb == VERB_HEARTBEAT;
+		if (!t->mute && (!t->hold || cmd->head.verb == VERB_HELLO) && (!t->slow || alive))
 			w_answer(w, cmd);
 		if (!conn->open)
 			break;
@@ -363,6 +368,8 @@ static void w_news(void *owner, const struct link_news *news)
 	CHECK(w->n_news < NEWS_MAX);
 	snprintf(w->news_text[w->n_news], sizeof(w->news_text[0]), "%s", news->text != NULL ? news->text : "");
 	w->news[w->n_news++] = news->type;
+	if (w->watch != NULL)
+		w->watch(w->watch_owner, news);
 }
 
 static void w_wake(void *owner)
@@ -502,7 +509,7 @@ static struct link_status w_status(const struct world *w)
 	return status;
 }
 
-static bool w_hello_had_token(const struct world *w)
+__attribute__((unused)) static bool w_hello_had_token(const struct world *w)
 {
 	const struct fake_cmd *cmd = w_last_cmd(w, VERB_HELLO);
 	struct cursor c = cursor_of(cmd->fields.data, cmd->fields.len);
@@ -511,7 +518,7 @@ static bool w_hello_had_token(const struct world *w)
 	return req.token.len > 0;
 }
 
-static void w_event(struct world *w, unsigned kind, const struct buf *fields)
+__attribute__((unused)) static void w_event(struct world *w, unsigned kind, const struct buf *fields)
 {
 	struct buf body = { 0 };
 	buf_put_u16(&body, (uint16_t)kind);
