@@ -113,6 +113,10 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/check.o $$(foreach f,$$(b
 $(B)/tests/sim/%: $(B)/tests/sim/%.o $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c))) $(foreach f,$(below.sim),$(B)/lib$(f).a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
+BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
+$(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.tracker) -o $@
 $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
