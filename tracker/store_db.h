@@ -15,6 +15,17 @@
 	              " ON CONFLICT DO UPDATE SET columns = excluded.columns, sum = excluded.sum")                   \
 	X(DB_ROW_DEL, "DELETE FROM row WHERE tab = ?1 AND key = ?2")                                                 \
 	X(DB_ROW_ALL, "SELECT tab, key, columns, sum FROM row")                                                      \
+	X(DB_STAGE_PUT, "INSERT INTO staged VALUES (?1, ?2, ?3, ?4, ?5)"                                             \
+	                " ON CONFLICT DO UPDATE SET columns = excluded.columns, sum = excluded.sum")                 \
+	X(DB_STAGE_READ, "SELECT tab, key, columns, sum FROM staged WHERE stage = ?1 AND (tab, key) > (?2, ?3)"      \
+	                 " ORDER BY tab, key")                                                                       \
+	X(DB_STAGE_ADOPT, "INSERT INTO row SELECT tab, key, columns, sum FROM staged WHERE stage = ?1"               \
+	                  " ORDER BY tab, key"                                                                       \
+	                  " ON CONFLICT DO UPDATE SET columns = excluded.columns, sum = excluded.sum")               \
+	X(DB_STAGE_DROP_SOME, "DELETE FROM staged WHERE stage = ?1 AND (tab, key) <="                                \
+	                      " (SELECT tab, key FROM staged WHERE stage = ?1 ORDER BY tab, key LIMIT 1 OFFSET ?2)") \
+	X(DB_STAGE_DROP, "DELETE FROM staged WHERE stage = ?1")                                                      \
+	X(DB_STAGE_NONE, "DELETE FROM staged")                                                                       \
 	X(DB_LOG_ADD, "INSERT INTO log (log, seq, record) VALUES (?1, ?2, ?3)")                                      \
 	X(DB_LOG_READ, "SELECT position, record FROM log WHERE position > ?1 ORDER BY position LIMIT ?2")            \
 	X(DB_LOG_CUT, "DELETE FROM log WHERE log = ?1 AND seq <= ?2")                                                \
@@ -53,6 +64,7 @@ struct store {
 	sqlite3_stmt *stmt[DB_STATEMENTS];
 	unsigned commits; /* since the last checkpoint */
 	bool dirty;       /* there may be something in the WAL */
+	size_t staged;    /* bytes put aside since the last checkpoint */
 };
 
 /* What SQLite says, with the path: disk_full, busy, integrity or io. */
@@ -69,11 +81,16 @@ bool db_run(struct store *s, enum db_statement which);            /* one without
 /* The entries of a vector into VECTOR_PUT, FLOOR_PUT or LOG_CUT. */
 bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v);
 
-/* store_log.c, store_content.c: functions of the ops. */
+uint64_t db_row_sum(const struct wire_row *row); /* the check that is kept beside a row */
+void db_checkpoint(struct store *s);
+
+/* store_log.c, store_content.c, store_staging.c: functions of the ops. */
 enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
                            struct error *e);
 enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e);
 enum shoal_err db_log_bytes(struct store *s, uint64_t *bytes, struct error *e);
 enum shoal_err db_backup(struct store *s, const char *path, struct error *e);
+enum shoal_err db_stage(struct store *s, struct content_op *op, struct error *e);
+bool db_stage_adopt(struct store *s, uint64_t stage); /* within a transaction; 0: nothing to do */
 enum shoal_err db_content(struct store *s, struct content_op *op, struct error *e);
 #endif

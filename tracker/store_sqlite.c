@@ -27,6 +27,8 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS row (tab INTEGER NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL,"
 	" sum INTEGER NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS staged (stage INTEGER NOT NULL, tab INTEGER NOT NULL, key BLOB NOT NULL,"
+	" columns BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (stage, tab, key)) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL,"
 	" seq INTEGER NOT NULL, record BLOB NOT NULL);"
 	"CREATE INDEX IF NOT EXISTS log_by_dot ON log (log, seq);"
@@ -222,7 +224,7 @@ enum shoal_err store_sqlite_set_aside(const char *path, char **name, struct erro
 }
 
 /* -- loading */
-static uint64_t row_sum(const struct wire_row *row)
+uint64_t db_row_sum(const struct wire_row *row)
 {
 	struct sha256 h;
 	struct id32 out;
@@ -247,7 +249,7 @@ static enum shoal_err load_rows(struct store *s, const struct store_sink *sink, 
 		struct wire_row row = { .table = (uint16_t)sqlite3_column_int(st, 0),
 			                .key = db_column_blob(st, 1),
 			                .columns = db_column_blob(st, 2) };
-		if (row_sum(&row) != (uint64_t)sqlite3_column_int64(st, 3))
+		if (db_row_sum(&row) != (uint64_t)sqlite3_column_int64(st, 3))
 			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: a row of table %u does not fit its check",
 			               s->path, row.table);
 		else
@@ -312,7 +314,9 @@ static enum shoal_err load_content(struct store *s, const struct store_sink *sin
 
 static enum shoal_err sqlite_load(struct store *s, const struct store_sink *sink, struct error *e)
 {
-	enum shoal_err rc = load_rows(s, sink, e);
+	enum shoal_err rc = db_run(s, DB_STAGE_NONE) ? SHOAL_OK : db_write_failed(s, e); /* of another life */
+	if (rc == SHOAL_OK)
+		rc = load_rows(s, sink, e);
 	if (rc == SHOAL_OK)
 		rc = load_dots(s, DB_VECTOR_ALL, sink, sink->vector, e);
 	if (rc == SHOAL_OK)
@@ -332,7 +336,7 @@ static bool write_rows(struct store *s, const struct store_txn *txn)
 		sqlite3_stmt *st = db_begin(s, r.gone ? DB_ROW_DEL : DB_ROW_PUT);
 		if (!db_bind_int(st, 1, r.row.table) || !db_bind_blob(st, 2, r.row.key))
 			return false;
-		if (!r.gone && (!db_bind_blob(st, 3, r.row.columns) || !db_bind_int(st, 4, row_sum(&r.row))))
+		if (!r.gone && (!db_bind_blob(st, 3, r.row.columns) || !db_bind_int(st, 4, db_row_sum(&r.row))))
 			return false;
 		if (!db_done(st))
 			return false;
@@ -367,7 +371,7 @@ bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *
 
 static bool write_txn(struct store *s, const struct store_txn *txn)
 {
-	if (!write_rows(s, txn) || !write_records(s, txn) || !db_write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
+	if (!db_stage_adopt(s, txn->adopt) || !write_rows(s, txn) || !write_records(s, txn) || !db_write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
 	    !db_write_dots(s, DB_FLOOR_PUT, &txn->floor))
 		return false;
 	if (txn->hlc == 0)
@@ -403,7 +407,7 @@ static enum shoal_err settle(struct store *s, struct store_txn *const *txns, siz
 	return has_all(s, txns, n) ? SHOAL_OK : e->code;
 }
 
-static void checkpoint(struct store *s)
+void db_checkpoint(struct store *s)
 {
 	/* A checkpoint that fails leaves everything in the WAL, which is where it is durable: the next one tries again. */
 	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -440,7 +444,7 @@ static enum shoal_err sqlite_commit(struct store *s, struct store_txn *const *tx
 	s->dirty = true;
 	s->commits += (unsigned)n;
 	if (s->commits >= CHECKPOINT_EVERY)
-		checkpoint(s);
+		db_checkpoint(s);
 	return SHOAL_OK;
 }
 
@@ -464,5 +468,6 @@ const struct store_ops store_sqlite_ops = {
 	.log_cut = db_log_cut,
 	.log_bytes = db_log_bytes,
 	.content = db_content,
+	.stage = db_stage,
 	.backup = db_backup,
 };

@@ -64,6 +64,8 @@ static void run_content(struct store_thread *st, struct store_job *job)
 {
 	struct error e = { 0 };
 	enum shoal_err rc = store_content(st->config.ops, st->config.store, job->op, &e);
+	if (rc == SHOAL_EINTERNAL)
+		st->config.lost(st->config.owner, e.message);
 	if (rc != SHOAL_OK && rc != SHOAL_ENOTFOUND && rc != SHOAL_EUSAGE)
 		log_line(st->config.log, LOG_WARN, "store", "%s", e.message);
 	st->config.content(st->config.owner, job->cookie, rc, job->op);

@@ -168,6 +168,9 @@ enum shoal_err store_content(const struct store_ops *ops, struct store *s, struc
 	case CONTENT_LOG_CUT: return ops->log_cut(s, &op->vector, e);
 	case CONTENT_LOG_PLAN: return plan_cut(ops, s, op, e);
 	case CONTENT_BACKUP: return ops->backup(s, op->path, e);
+	case CONTENT_STAGE_PUT:
+	case CONTENT_STAGE_READ:
+	case CONTENT_STAGE_DROP: return ops->stage(s, op, e);
 	case CONTENT_PUT:
 		if (!hashes_ok(op, e))
 			return op->size > CONTENT_SIZE_MAX ? SHOAL_EUSAGE : SHOAL_EPROTO;

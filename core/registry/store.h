@@ -24,6 +24,7 @@ struct store_txn {
 	struct vvec vector; /* entries to set: the larger of stored and given */
 	struct vvec floor;  /* after a snapshot: records up to there are not in the log; the larger of stored and given */
 	uint64_t hlc;       /* the clock to continue from; the larger of stored and given */
+	uint64_t adopt;     /* a stage whose rows are put first, before `rows`; 0: none */
 };
 
 struct store_row {
@@ -54,6 +55,12 @@ enum content_op_kind {
 	CONTENT_LOG_PLAN, /* vector: what may go, limit: bytes that may stay, after: an hlc; answers in vector what is to go:
 	                   * the oldest of what may, until no more than `limit` bytes are left and none before `after` */
 	CONTENT_BACKUP,   /* path: a copy of the whole store into a new file */
+	/* Rows put aside under a number that is not 0, until a transaction adopts them: a snapshot that is on its way. They
+	 * are not durable before that, and gone after a restart. */
+	CONTENT_STAGE_PUT,  /* stage, data: rows, one after the other; a key that is there already is put anew */
+	CONTENT_STAGE_READ, /* stage, limit, data: the row behind which to go on, or empty -> data: at most `limit` bytes of
+	                     * rows in the order of table and key, but at least one if there are more; more */
+	CONTENT_STAGE_DROP, /* stage: some of it is forgotten, adopted or not; more: there is something left */
 };
 struct content_op {
 	enum content_op_kind kind;
@@ -64,11 +71,12 @@ struct content_op {
 	size_t limit;
 	struct vvec vector; /* LOG_CUT, LOG_PLAN */
 	char *path;         /* BACKUP: owned */
+	uint64_t stage;     /* STAGE_* */
 	struct buf data;
 	/* -- answers */
 	uint64_t have;      /* PUT, CHECK: pieces whose hashes are there in a row from 0 */
 	uint64_t next;      /* LOG_READ: position of the last record given (`after` if none) */
-	bool more;          /* LOG_READ: there are more behind it */
+	bool more;          /* LOG_READ, STAGE_*: there is more */
 };
 struct content_op *content_op_new(enum content_op_kind kind); /* NULL: no memory */
 void content_op_free(struct content_op *op);                  /* NULL is fine */
@@ -107,6 +115,7 @@ struct store_ops {
 	enum shoal_err (*log_bytes)(struct store *s, uint64_t *bytes, struct error *e);
 	/* PUT, GET, CHECK and DROP. store_content() below is the one to call. */
 	enum shoal_err (*content)(struct store *s, struct content_op *op, struct error *e);
+	enum shoal_err (*stage)(struct store *s, struct content_op *op, struct error *e); /* the STAGE_ ones */
 	enum shoal_err (*backup)(struct store *s, const char *path, struct error *e);
 };
 

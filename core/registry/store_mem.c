@@ -17,6 +17,14 @@ struct disk_row {
 	uint8_t bytes[];             /* table and key, columns */
 };
 
+/* Rows put aside; in the order of their keys once that was asked for. */
+struct disk_stage {
+	struct disk_stage *next;
+	uint64_t number;
+	struct disk_row *rows;
+	bool sorted;
+};
+
 struct disk_record {
 	uint64_t position;
 	struct dot dot;
@@ -36,6 +44,7 @@ struct disk_content {
 struct mem_disk {
 	char where[32];
 	struct disk_row *rows;
+	struct disk_stage *stages;
 	struct disk_record *records;
 	size_t nrecords, cap;
 	uint64_t next_position;
@@ -69,10 +78,21 @@ struct mem_disk *mem_disk_new(void)
 	return d;
 }
 
-static void free_row(struct mem_disk *d, struct disk_row *row)
+static void free_row(struct disk_row **rows, struct disk_row *row)
 {
-	HASH_DEL(d->rows, row);
+	HASH_DEL(*rows, row);
 	free(row);
+}
+
+static void free_stages(struct mem_disk *d)
+{
+	struct disk_stage *st;
+	while ((st = d->stages) != NULL) {
+		d->stages = st->next;
+		while (st->rows != NULL)
+			free_row(&st->rows, st->rows);
+		free(st);
+	}
 }
 
 static void free_content(struct mem_disk *d, struct disk_content *c)
@@ -88,7 +108,8 @@ void mem_disk_free(struct mem_disk *d)
 	if (d == NULL)
 		return;
 	while (d->rows != NULL)
-		free_row(d, d->rows);
+		free_row(&d->rows, d->rows);
+	free_stages(d);
 	while (d->contents != NULL)
 		free_content(d, d->contents);
 	for (size_t i = 0; i < d->nrecords; i++)
@@ -205,14 +226,20 @@ static enum shoal_err load_vectors(const struct mem_disk *d, const struct store_
 	return rc == SHOAL_OK ? sink->hlc(sink->ctx, d->hlc) : rc;
 }
 
+static struct wire_row wire_of(const struct disk_row *r)
+{
+	return (struct wire_row){ .table = r->table, .key = slice_of(r->bytes + 2, r->key_len - 2),
+		                  .columns = slice_of(r->bytes + r->key_len, r->columns_len) };
+}
+
 static enum shoal_err mem_load(struct store *s, const struct store_sink *sink, struct error *e)
 {
-	const struct mem_disk *d = s->disk;
+	struct mem_disk *d = s->disk;
 	enum shoal_err rc = SHOAL_OK;
 
+	free_stages(d); /* of another life */
 	for (const struct disk_row *r = d->rows; rc == SHOAL_OK && r != NULL; r = r->hh.next) {
-		struct wire_row row = { .table = r->table, .key = slice_of(r->bytes + 2, r->key_len - 2),
-			                .columns = slice_of(r->bytes + r->key_len, r->columns_len) };
+		struct wire_row row = wire_of(r);
 		rc = sink->row(sink->ctx, &row);
 	}
 	if (rc == SHOAL_OK)
@@ -223,7 +250,7 @@ static enum shoal_err mem_load(struct store *s, const struct store_sink *sink, s
 	return rc == SHOAL_OK ? rc : error_set(e, rc, "cannot take in what is stored: %s", error_default(rc));
 }
 
-static void put_row(struct mem_disk *d, const struct store_row *sr)
+static void put_row(struct disk_row **rows, const struct store_row *sr)
 {
 	size_t key_len = 2 + sr->row.key.len, columns_len = sr->row.columns.len;
 	struct disk_row *row = xalloc(sizeof(*row) + key_len + columns_len), *old = NULL;
@@ -236,13 +263,28 @@ static void put_row(struct mem_disk *d, const struct store_row *sr)
 	memcpy(row->bytes + 2, sr->row.key.data, sr->row.key.len);
 	if (columns_len != 0)
 		memcpy(row->bytes + key_len, sr->row.columns.data, columns_len);
-	HASH_FIND(hh, d->rows, row->bytes, key_len, old);
+	HASH_FIND(hh, *rows, row->bytes, key_len, old);
 	if (old != NULL)
-		free_row(d, old);
+		free_row(rows, old);
 	if (sr->gone)
 		free(row);
 	else
-		HASH_ADD_KEYPTR(hh, d->rows, row->bytes, key_len, row);
+		HASH_ADD_KEYPTR(hh, *rows, row->bytes, key_len, row);
+}
+
+static struct disk_stage *find_stage(const struct mem_disk *d, uint64_t number)
+{
+	struct disk_stage *st = d->stages;
+	while (st != NULL && st->number != number)
+		st = st->next;
+	return st;
+}
+
+static void adopt(struct mem_disk *d, uint64_t number)
+{
+	const struct disk_stage *st = find_stage(d, number);
+	for (const struct disk_row *r = st != NULL ? st->rows : NULL; r != NULL; r = r->hh.next)
+		put_row(&d->rows, &(struct store_row){ .row = wire_of(r) });
 }
 
 static void commit_one(struct mem_disk *d, const struct store_txn *txn)
@@ -252,8 +294,9 @@ static void commit_one(struct mem_disk *d, const struct store_txn *txn)
 	struct store_row row;
 	struct slice bytes;
 
+	adopt(d, txn->adopt);
 	while (store_txn_next_row(&rows, &row))
-		put_row(d, &row);
+		put_row(&d->rows, &row);
 	while (store_txn_next_record(&records, &bytes)) {
 		struct record rec;
 		enum shoal_err rc = record_get(bytes, &rec);
@@ -445,6 +488,105 @@ static enum shoal_err mem_content(struct store *s, struct content_op *op, struct
 	}
 }
 
+/* -- rows put aside */
+
+static int by_key(const struct disk_row *a, const struct disk_row *b)
+{
+	size_t n = a->key_len < b->key_len ? a->key_len : b->key_len;
+	int c = memcmp(a->bytes, b->bytes, n);
+	return c != 0 ? c : (a->key_len > b->key_len) - (a->key_len < b->key_len);
+}
+
+static enum shoal_err stage_put(struct mem_disk *d, const struct content_op *op)
+{
+	struct cursor c = cursor_of(op->data.data, op->data.len);
+	struct disk_stage *st = find_stage(d, op->stage);
+
+	if (st == NULL) {
+		st = xalloc(sizeof(*st));
+		*st = (struct disk_stage){ .next = d->stages, .number = op->stage };
+		d->stages = st;
+	}
+	st->sorted = false;
+	while (cursor_left(&c) != 0) {
+		struct store_row row = { 0 };
+		wire_row_get(&c, &row.row);
+		if (c.bad)
+			return SHOAL_EPROTO;
+		put_row(&st->rows, &row);
+	}
+	return SHOAL_OK;
+}
+
+static const struct disk_row *stage_after(struct disk_stage *st, struct slice last)
+{
+	struct cursor c = cursor_of(last.data, last.len);
+	struct disk_row *row = NULL;
+	struct wire_row wire;
+	uint8_t key[2 + UINT16_MAX];
+
+	if (!st->sorted)
+		HASH_SORT(st->rows, by_key);
+	st->sorted = true;
+	if (last.len == 0)
+		return st->rows;
+	wire_row_get(&c, &wire);
+	key[0] = (uint8_t)(wire.table >> 8);
+	key[1] = (uint8_t)wire.table;
+	memcpy(key + 2, wire.key.data, wire.key.len);
+	HASH_FIND(hh, st->rows, key, 2 + wire.key.len, row);
+	return row != NULL ? row->hh.next : NULL;
+}
+
+static enum shoal_err stage_read(const struct mem_disk *d, struct content_op *op)
+{
+	struct disk_stage *st = find_stage(d, op->stage);
+	const struct disk_row *row = st != NULL ? stage_after(st, slice_of(op->data.data, op->data.len)) : NULL;
+
+	buf_reset(&op->data);
+	for (; row != NULL && op->data.len < op->limit; row = row->hh.next) {
+		struct wire_row wire = wire_of(row);
+		wire_row_put(&op->data, &wire);
+	}
+	op->more = row != NULL;
+	return op->data.failed ? SHOAL_EBUSY : SHOAL_OK;
+}
+
+/* A few at a time, as a disk would. */
+static void stage_drop(struct mem_disk *d, struct content_op *op)
+{
+	struct disk_stage **at = &d->stages;
+
+	op->more = false;
+	while (*at != NULL && (*at)->number != op->stage)
+		at = &(*at)->next;
+	struct disk_stage *st = *at;
+	if (st == NULL)
+		return;
+	for (int i = 0; i < 100 && st->rows != NULL; i++)
+		free_row(&st->rows, st->rows);
+	op->more = st->rows != NULL;
+	if (op->more)
+		return;
+	*at = st->next;
+	free(st);
+}
+
+static enum shoal_err mem_stage(struct store *s, struct content_op *op, struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+
+	if (s->broken)
+		return error_set(e, SHOAL_EIO, "the store failed before and was not opened anew");
+	if (op->kind == CONTENT_STAGE_PUT)
+		rc = stage_put(s->disk, op);
+	else if (op->kind == CONTENT_STAGE_READ)
+		rc = stage_read(s->disk, op);
+	else
+		stage_drop(s->disk, op);
+	return rc == SHOAL_OK ? rc : error_set(e, rc, "%s", error_default(rc));
+}
+
 static enum shoal_err mem_backup(struct store *s, const char *path, struct error *e)
 {
 	(void)s;
@@ -461,5 +603,6 @@ const struct store_ops store_mem_ops = {
 	.log_cut = mem_log_cut,
 	.log_bytes = mem_log_bytes,
 	.content = mem_content,
+	.stage = mem_stage,
 	.backup = mem_backup,
 };
