@@ -279,8 +279,8 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	if (l->dialled)
 		vvec_fini(&p->acked);
 	sync_note_vector(s, p, vector);
-	if (s->joining && !s->join_has_target)
-		s->join_has_target = vvec_copy(&s->join_target, vector) == SHOAL_OK;
+	if (s->joining && (!s->join_has_target || s->join_from == p->id)) /* it may have lost its disk since */
+		sync_join_target(s, p, vector);
 	if (l->dialled) {
 		(void)vvec_copy(&l->told, vector);
 		sync_ship_begin(l, vector);

@@ -85,12 +85,32 @@ void sync_check_joined(struct sync *s)
 		joined(s, "everything that a peer had is here");
 }
 
+void sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector)
+{
+	s->join_from = p->id;
+	s->join_has_target = vvec_copy(&s->join_target, vector) == SHOAL_OK;
+}
+
+/* Who gave us the target is gone, maybe with its disk: nobody else need have all that it had. */
+static void retarget(struct sync *s)
+{
+	const struct sync_tracker *p = sync_peer_by_id(s, s->join_from);
+
+	if (!s->join_has_target || (p != NULL && sync_peer_link(p) != NULL))
+		return;
+	s->join_has_target = false;
+	LIST_FOREACH(p, &s->peers, next)
+		if (!s->join_has_target && sync_peer_link(p) != NULL)
+			sync_join_target(s, p, &p->acked);
+}
+
 static uint64_t join_tick(struct sync *s)
 {
 	struct sync_tracker *p;
 
 	if (!s->joining)
 		return ENV_NEVER;
+	retarget(s);
 	sync_check_joined(s);
 	if (LIST_EMPTY(&s->peers) && s->joining)
 		joined(s, "no other tracker in the list");

@@ -182,6 +182,7 @@ struct sync {
 	bool joining, join_must;
 	uint64_t join_since;
 	bool join_has_target;
+	uint16_t join_from;      /* whose vector the target is */
 	struct vvec join_target;
 	/* content ops */
 	struct ask *asks;
@@ -209,6 +210,7 @@ struct sync {
 struct sync_tracker *sync_peer_by_id(struct sync *s, uint16_t id);
 void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v); /* p has these */
 void sync_check_joined(struct sync *s);
+void sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector); /* joined once we have that */
 uint32_t sync_jitter(struct sync *s, uint32_t ms); /* ms +-25 % */
 bool sync_vector_from_wire(struct vvec *v, struct slice entries); /* raises v; false: no memory, or too many */
 void sync_vector_to_wire(struct buf *b, const struct vvec *v);
