@@ -32,6 +32,7 @@ below.sync     := sync registry wire base
 below.tracker  := tracker sync registry net wire base
 below.client   := client swarm piece net wire base
 below.sim      := client tracker sync registry net wire base
+below.sim_trackers := sync registry wire base
 LIBS.tracker := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lcrypto -lm
 LIBS.client  := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lreadline $(LUA_LIBS) -lcrypto -lm
 LIBS.all     := $(LIBS.client)
@@ -110,7 +111,8 @@ $(B)/shoal-tracker: $(B)/tracker/main.o $(foreach f,$(below.tracker),$(B)/lib$(f
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/check.o $$(foreach f,$$(below.$$(firstword $$(subst /, ,$$*))),$(B)/lib$$f.a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS.all) -o $@
-$(B)/tests/sim/%: $(B)/tests/sim/%.o $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c))) $(foreach f,$(below.sim),$(B)/lib$(f).a)
+$(B)/libsim.a: $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c)))
+$(B)/tests/sim/%: $(B)/tests/sim/%.o $(B)/libsim.a $$(foreach f,$$(or $$(below.$$*),$(below.sim)),$(B)/lib$$f.a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
 BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))

@@ -195,6 +195,11 @@ size_t mem_disk_records(const struct mem_disk *d)
 	return d->nrecords;
 }
 
+const struct vvec *mem_disk_vector(const struct mem_disk *d)
+{
+	return &d->vector;
+}
+
 /* -- the store */
 
 static enum shoal_err mem_open(const char *where, struct store **out, struct error *e)

@@ -1,4 +1,4 @@
-/* tests/sim/commands.c */
+/* tests/sim/commands.c - choosing and asking. What users upload is contents.c. */
 #include "tests/sim/commands.h"
 
 #include <stdio.h>
@@ -8,32 +8,32 @@
 #include "core/registry/file_manager.h"
 #include "core/registry/group_manager.h"
 #include "core/registry/user_manager.h"
+#include "tests/sim/contents.h"
 
 #define USERS 5
 #define GROUPS 3
 #define FILES 3
+#define SESSIONS 3
 
 struct actor {
+	struct commands *c;
 	struct site *site;
-	struct history *h;
-	struct command_counts *counts;
-	struct op op;
-	struct id16 uid; /* who acts */
-	struct id16 gid; /* on which group */
+	struct registry *reg;
+	struct intent in;
 	struct error e;
 };
 
 static uint32_t roll(struct actor *a, uint32_t below)
 {
-	return sim_random(a->site->sim, below);
+	return sim_random(a->c->sim, below);
 }
 
 /* -- choosing */
 
 static bool choose_user(struct actor *a, struct id16 *out)
 {
-	size_t n = registry_count(a->site->reg, TABLE_USER);
-	struct registry_iter it = registry_all(a->site->reg, TABLE_USER);
+	size_t n = registry_count(a->reg, TABLE_USER);
+	struct registry_iter it = registry_all(a->reg, TABLE_USER);
 	const struct user_row *u;
 	if (n == 0)
 		return false;
@@ -50,15 +50,15 @@ static bool choose_group(struct actor *a)
 	size_t n = 0;
 	bool ok = false;
 
-	if (group_list(a->site->reg, &groups, &n) != SHOAL_OK)
+	if (group_list(a->reg, &groups, &n) != SHOAL_OK)
 		abort();
 	if (n != 0) {
 		const char *name = groups[roll(a, (uint32_t)n)].name;
-		const struct group_row *g = group_find(a->site->reg, slice_str(name));
+		const struct group_row *g = group_find(a->reg, slice_str(name));
 		ok = g != NULL;
 		if (ok)
-			a->gid = g->gid;
-		a->counts->aliases_used += ok && strchr(name, '~') != NULL;
+			a->in.gid = g->gid;
+		a->c->aliases_used += ok && strchr(name, '~') != NULL;
 	}
 	free(groups);
 	return ok;
@@ -70,7 +70,7 @@ static bool choose_of(struct actor *a, list_fn *list, struct id16 *out)
 {
 	struct member *m = NULL;
 	size_t n = 0;
-	if (list(a->site->reg, &a->gid, &m, &n) != SHOAL_OK)
+	if (list(a->reg, &a->in.gid, &m, &n) != SHOAL_OK)
 		abort();
 	if (n != 0)
 		*out = m[roll(a, (uint32_t)n)].uid;
@@ -78,13 +78,109 @@ static bool choose_of(struct actor *a, list_fn *list, struct id16 *out)
 	return n != 0;
 }
 
-static struct id32 device_of(const struct id16 *uid, unsigned number)
+static bool choose_file(struct actor *a)
 {
-	struct id32 d = { { 0 } };
-	memcpy(d.b, uid->b, sizeof(uid->b));
-	d.b[31] = (uint8_t)number;
-	return d;
+	struct shown_file *files = NULL;
+	size_t n = 0;
+	if (file_list(a->reg, &a->in.gid, NULL, true, &files, &n) != SHOAL_OK)
+		abort();
+	if (n != 0) {
+		uint32_t i = roll(a, (uint32_t)n);
+		a->in.fid = files[i].file->fid;
+		a->c->aliases_used += strchr(files[i].name, '~') != NULL;
+	}
+	free(files);
+	return n != 0;
 }
+
+static bool choose_seeder(struct actor *a)
+{
+	struct seeder *seeders = NULL;
+	size_t n = 0;
+	if (file_seeders(a->reg, &a->in.gid, &a->in.fid, NULL, &seeders, &n) != SHOAL_OK)
+		abort();
+	if (n != 0)
+		a->in.uid = seeders[roll(a, (uint32_t)n)].uid;
+	free(seeders);
+	return n != 0;
+}
+
+static bool choose_session(struct actor *a)
+{
+	const struct sess_row **sessions = NULL;
+	size_t n = 0;
+	if (user_sessions(a->reg, &a->in.uid, &sessions, &n) != SHOAL_OK)
+		abort();
+	if (n != 0)
+		a->in.session = sessions[roll(a, (uint32_t)n)]->key.dot;
+	free(sessions);
+	return n != 0;
+}
+
+static void choose_name(struct actor *a, const char *stem, uint32_t many)
+{
+	snprintf(a->in.name, sizeof(a->in.name), "%s%u", stem, roll(a, many));
+}
+
+static bool choose_owned(struct actor *a)
+{
+	return choose_group(a) && group_owner(a->reg, &a->in.gid, &a->in.uid);
+}
+
+/* A group whose name is taken from one that has ended. */
+static bool choose_new_group(struct actor *a)
+{
+	struct registry_iter it = registry_all(a->reg, TABLE_GROUP);
+	const struct group_row *g;
+
+	choose_name(a, "group", GROUPS);
+	while ((g = registry_next(&it)) != NULL)
+		a->c->name_reused += !group_lives(a->reg, &g->gid) && slice_eq_str(g->name, a->in.name) &&
+		                     group_find(a->reg, slice_str(a->in.name)) == NULL;
+	return true;
+}
+
+static bool choose_upload(struct actor *a)
+{
+	choose_name(a, "file", FILES);
+	a->in.content = content_choose(a->c->sim);
+	return choose_group(a) && choose_of(a, group_members, &a->in.uid);
+}
+
+static bool choose_leave(struct actor *a)
+{
+	if (!choose_group(a) || (roll(a, 4) != 0 && !choose_of(a, group_members, &a->in.uid)))
+		return false;
+	a->in.successor = group_is_owner(a->reg, &a->in.gid, &a->in.uid) && roll(a, 3) == 0 &&
+	                  choose_of(a, group_members, &a->in.who) && !id16_eq(&a->in.who, &a->in.uid);
+	return true;
+}
+
+/* For in.kind; in.uid is somebody already. False: nothing to do now. */
+static bool choose(struct actor *a)
+{
+	switch (a->in.kind) {
+	case OP_CREATE_USER: choose_name(a, "user", USERS); return true;
+	case OP_LOGIN:
+	case OP_CHANGE_PASSWORD: return true;
+	case OP_LOGOUT:
+	case OP_END_SESSION: return choose_session(a);
+	case OP_CREATE_GROUP: return choose_new_group(a);
+	case OP_JOIN_GROUP: return choose_group(a);
+	case OP_ACCEPT_REQUEST:
+	case OP_REJECT_REQUEST: return choose_owned(a) && choose_of(a, group_asked, &a->in.who);
+	case OP_TRANSFER_GROUP:
+	case OP_REMOVE_MEMBER: return choose_owned(a) && choose_of(a, group_members, &a->in.who);
+	case OP_DELETE_GROUP: return choose_owned(a);
+	case OP_LEAVE_GROUP: return choose_leave(a);
+	case OP_UPLOAD_FILE_DATA: return choose_upload(a);
+	case OP_UPDATE_FILE_INFO: return choose_group(a) && choose_of(a, group_members, &a->in.uid) && choose_file(a);
+	case OP_STOP_SHARE: return choose_group(a) && choose_file(a) && choose_seeder(a);
+	default: return false;
+	}
+}
+
+/* -- asking */
 
 static bool half_are_online(void *ctx, const struct id16 *uid, const struct id32 *device)
 {
@@ -93,197 +189,64 @@ static bool half_are_online(void *ctx, const struct id16 *uid, const struct id32
 	return uid->b[0] & 1;
 }
 
-/* -- contents: a few sizes, each with its real content id */
-
-static const uint64_t sizes[] = { 0, 100, 600000, UINT64_C(700) << 20 };
-
-static void hashes_of(unsigned which, struct buf *out)
+static enum shoal_err ask_upload(struct actor *a, struct op *op)
 {
-	for (uint64_t i = 0; i < content_pieces(sizes[which]); i++) {
-		struct id32 h;
-		sha256_of(&i, sizeof(i), &h);
-		h.b[0] ^= (uint8_t)which;
-		buf_put(out, h.b, sizeof(h.b));
-	}
-}
-
-/* On the site's disk, as the upload of a client would leave it: before the op. */
-static void store_content_of(struct actor *a, unsigned which, struct upload *up)
-{
-	struct buf hashes = { 0 };
-	struct content_hash ch;
-	struct error e = { 0 };
-
-	up->size = sizes[which];
-	up->piece_size = CONTENT_PIECE_SIZE;
-	memset(&up->file_hash, (int)which + 1, sizeof(up->file_hash));
-	hashes_of(which, &hashes);
-	content_hash_begin(&ch, up->size, &up->file_hash);
-	content_hash_add(&ch, hashes.data, hashes.len);
-	content_hash_end(&ch, &up->content);
-	for (size_t at = 0; at < hashes.len; at += CONTENT_CHUNK * sizeof(struct id32)) {
-		struct content_op *put = content_op_new(CONTENT_PUT);
-		size_t left = hashes.len - at, max = CONTENT_CHUNK * sizeof(struct id32);
-		put->id = up->content;
-		put->size = up->size;
-		put->first = (uint32_t)(at / sizeof(struct id32));
-		buf_put(&put->data, hashes.data + at, left < max ? left : max);
-		if (store_content(&store_mem_ops, a->site->store, put, &e) != SHOAL_OK)
-			abort();
-		content_op_free(put);
-	}
-	struct content_op *check = content_op_new(CONTENT_CHECK);
-	check->id = up->content;
-	check->size = up->size;
-	check->file_hash = up->file_hash;
-	if (store_content(&store_mem_ops, a->site->store, check, &e) != SHOAL_OK)
-		abort();
-	content_op_free(check);
-	buf_free(&hashes);
-}
-
-/* -- the ten kinds; false: nothing to do now */
-
-static bool act_create_user(struct actor *a)
-{
-	char name[16];
-	snprintf(name, sizeof(name), "user%u", roll(a, USERS));
-	return user_create(a->site->reg, &a->op, slice_str(name), slice_str("record"), &a->uid, &a->e) == SHOAL_OK;
-}
-
-static bool act_login(struct actor *a)
-{
-	struct id32 device = device_of(&a->uid, roll(a, 2));
-	return user_login(a->site->reg, &a->op, &a->uid, &device, 3, &a->e) == SHOAL_OK;
-}
-
-static bool act_logout(struct actor *a)
-{
-	const struct sess_row **sessions = NULL;
-	size_t n = 0;
-	struct dot dot = { 0 };
-	if (user_sessions(a->site->reg, &a->uid, &sessions, &n) != SHOAL_OK)
-		abort();
-	if (n != 0)
-		dot = sessions[roll(a, (uint32_t)n)]->key.dot;
-	free(sessions);
-	return n != 0 && user_logout(a->site->reg, &a->op, &a->uid, dot, &a->e) == SHOAL_OK;
-}
-
-static bool act_create_group(struct actor *a)
-{
-	char name[16];
-	snprintf(name, sizeof(name), "group%u", roll(a, GROUPS));
-	return group_create(a->site->reg, &a->op, &a->uid, slice_str(name), &a->gid, &a->e) == SHOAL_OK;
-}
-
-static bool act_join(struct actor *a)
-{
-	return choose_group(a) && group_join(a->site->reg, &a->op, &a->uid, &a->gid, &a->e) == SHOAL_OK;
-}
-
-static bool act_accept(struct actor *a)
-{
-	struct id16 who;
-	return choose_group(a) && group_owner(a->site->reg, &a->gid, &a->uid) && choose_of(a, group_asked, &who) &&
-	       group_accept(a->site->reg, &a->op, &a->uid, &a->gid, &who, &a->e) == SHOAL_OK;
-}
-
-static bool act_leave(struct actor *a)
-{
-	if (!choose_group(a) || (roll(a, 4) != 0 && !choose_of(a, group_members, &a->uid)))
-		return false;
-	return group_leave(a->site->reg, &a->op, &a->uid, &a->gid, NULL, &a->e) == SHOAL_OK;
-}
-
-static bool act_upload(struct actor *a)
-{
-	struct upload up = { 0 };
+	struct upload up = { .name = slice_str(a->in.name) };
 	struct id16 fid;
-	char name[16];
 	bool joined;
 
-	if (!choose_group(a) || !choose_of(a, group_members, &a->uid))
-		return false;
-	struct id32 device = device_of(&a->uid, roll(a, 2));
-	snprintf(name, sizeof(name), "file%u", roll(a, FILES));
-	up.name = slice_str(name);
-	store_content_of(a, roll(a, roll(a, 4) == 0 ? COUNT_OF(sizes) : COUNT_OF(sizes) - 1), &up);
-	return file_upload(a->site->reg, &a->op, &a->uid, &device, &a->gid, &up, &fid, &joined, &a->e) == SHOAL_OK;
+	content_store(a->site->store, a->in.content, &up);
+	return file_upload(a->reg, op, &a->in.uid, &a->in.device, &a->in.gid, &up, &fid, &joined, &a->e);
 }
 
-static bool choose_file(struct actor *a, struct id16 *fid)
-{
-	struct shown_file *files = NULL;
-	size_t n = 0;
-	if (file_list(a->site->reg, &a->gid, NULL, true, &files, &n) != SHOAL_OK)
-		abort();
-	if (n != 0) {
-		uint32_t i = roll(a, (uint32_t)n);
-		*fid = files[i].file->fid;
-		a->counts->aliases_used += strchr(files[i].name, '~') != NULL;
-	}
-	free(files);
-	return n != 0;
-}
-
-static bool act_update(struct actor *a)
-{
-	struct id16 fid;
-	if (!choose_group(a) || !choose_of(a, group_members, &a->uid) || !choose_file(a, &fid))
-		return false;
-	struct id32 device = device_of(&a->uid, roll(a, 2));
-	return file_share(a->site->reg, &a->op, &a->uid, &device, &a->gid, &fid, &a->e) == SHOAL_OK;
-}
-
-static bool act_stop(struct actor *a)
+static enum shoal_err ask(struct actor *a, struct op *op)
 {
 	static const struct presence presence = { .online = half_are_online };
-	struct id16 fid;
-	struct seeder *seeders = NULL;
-	size_t n = 0;
+	const struct registry *reg = a->reg;
+	struct intent *in = &a->in;
+	struct slice name = slice_str(in->name), none = slice_of(NULL, 0);
 	bool removed;
 
-	if (!choose_group(a) || !choose_file(a, &fid))
-		return false;
-	if (file_seeders(a->site->reg, &a->gid, &fid, NULL, &seeders, &n) != SHOAL_OK)
-		abort();
-	if (n != 0)
-		a->uid = seeders[roll(a, (uint32_t)n)].uid;
-	free(seeders);
-	return n != 0 &&
-	       file_stop(a->site->reg, &a->op, &a->uid, &a->gid, &fid, &presence, &removed, &a->e) == SHOAL_OK;
-}
-
-static const struct {
-	enum op_kind kind;
-	bool (*act)(struct actor *a);
-	unsigned weight;
-} kinds[] = {
-	{ OP_CREATE_USER, act_create_user, 2 },  { OP_LOGIN, act_login, 2 },
-	{ OP_LOGOUT, act_logout, 1 },            { OP_CREATE_GROUP, act_create_group, 2 },
-	{ OP_JOIN_GROUP, act_join, 3 },          { OP_ACCEPT_REQUEST, act_accept, 4 },
-	{ OP_LEAVE_GROUP, act_leave, 1 },        { OP_UPLOAD_FILE_DATA, act_upload, 3 },
-	{ OP_UPDATE_FILE_INFO, act_update, 2 },  { OP_STOP_SHARE, act_stop, 1 },
-};
-
-static size_t choose_kind(struct sim *sim)
-{
-	unsigned sum = 0, at;
-	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		sum += kinds[i].weight;
-	at = sim_random(sim, sum);
-	for (size_t i = 0;; i++) {
-		if (at < kinds[i].weight)
-			return i;
-		at -= kinds[i].weight;
+	switch (in->kind) {
+	case OP_CREATE_USER: return user_create(reg, op, name, slice_str("record"), &in->uid, &a->e);
+	case OP_LOGIN: return user_login(reg, op, &in->uid, &in->device, SESSIONS, &a->e);
+	case OP_LOGOUT: return user_logout(reg, op, &in->uid, in->session, &a->e);
+	case OP_END_SESSION: return user_end_session(reg, op, &in->uid, in->session, &a->e);
+	case OP_CHANGE_PASSWORD: return user_change_password(reg, op, &in->uid, &in->device, slice_str("new"), &a->e);
+	case OP_CREATE_GROUP: return group_create(reg, op, &in->uid, name, &in->gid, &a->e);
+	case OP_JOIN_GROUP: return group_join(reg, op, &in->uid, &in->gid, &a->e);
+	case OP_ACCEPT_REQUEST: return group_accept(reg, op, &in->uid, &in->gid, &in->who, &a->e);
+	case OP_REJECT_REQUEST: return group_reject(reg, op, &in->uid, &in->gid, &in->who, none, &a->e);
+	case OP_TRANSFER_GROUP: return group_transfer(reg, op, &in->uid, &in->gid, &in->who, &a->e);
+	case OP_REMOVE_MEMBER: return group_remove_member(reg, op, &in->uid, &in->gid, &in->who, none, &a->e);
+	case OP_DELETE_GROUP: return group_delete(reg, op, &in->uid, &in->gid, &a->e);
+	case OP_LEAVE_GROUP:
+		return group_leave(reg, op, &in->uid, &in->gid, in->successor ? &in->who : NULL, &a->e);
+	case OP_UPLOAD_FILE_DATA: return ask_upload(a, op);
+	case OP_UPDATE_FILE_INFO: return file_share(reg, op, &in->uid, &in->device, &in->gid, &in->fid, &a->e);
+	case OP_STOP_SHARE: return file_stop(reg, op, &in->uid, &in->gid, &in->fid, &presence, &removed, &a->e);
+	default: return SHOAL_EUSAGE;
 	}
 }
+
+/* -- the answer */
+
+struct answer {
+	struct commands *c;
+	struct past_op *op;
+	uint64_t given;
+};
 
 static void on_answer(void *arg, enum shoal_err result)
 {
-	struct past_op *p = arg;
-	p->fate = result == SHOAL_OK ? FATE_ACKED : result == SHOAL_ECANCELLED ? FATE_UNKNOWN : FATE_FAILED;
+	struct answer *w = arg;
+	uint64_t took = sim_now(w->c->sim) - w->given;
+
+	w->op->fate = result == SHOAL_OK ? FATE_ACKED : result == SHOAL_ECANCELLED ? FATE_UNKNOWN : FATE_FAILED;
+	if (result != SHOAL_ECANCELLED && took > w->c->reply_ms_max)
+		verdict_fail(w->c->verdict, "reply", "%s of tracker %u was answered after %llu ms, the disk takes %u at most",
+		             op_word(w->op->kind), w->op->stamp.tracker, (unsigned long long)took, w->c->reply_ms_max);
+	free(w);
 }
 
 /* What the op's own files name is on this disk already. */
@@ -297,73 +260,118 @@ static void mark_held(struct actor *a, const struct past_op *p)
 		if (row.table != TABLE_CONTENT)
 			continue;
 		memcpy(content.b, row.key.data, sizeof(content.b));
-		(void)registry_set_held(a->site->reg, &content, true);
+		(void)registry_set_held(a->reg, &content, true);
 	}
 }
 
-static void apply(struct actor *a)
+static void commit(struct actor *a, struct op *op)
 {
-	struct past_op *p = history_add(a->h, &a->op, &a->uid);
-	enum shoal_err rc = commit_op(a->site->commit, &a->op, NULL, &a->e);
+	struct past_op *p = history_add(a->c->history, op, &a->in.uid);
+	enum shoal_err rc = commit_op(a->site->commit, op, NULL, &a->e);
 
 	if (rc != SHOAL_OK) {
 		p->fate = FATE_FAILED;
-		a->counts->refused_full += rc == SHOAL_EDISKFULL || rc == SHOAL_EIO;
+		a->c->refused_full += rc == SHOAL_EDISKFULL || rc == SHOAL_EIO;
 		return;
 	}
-	a->counts->made++;
+	a->c->made++;
 	mark_held(a, p);
-	if (commit_barrier(a->site->commit, on_answer, p) != SHOAL_OK)
+	struct answer *w = xalloc(sizeof(*w));
+	*w = (struct answer){ a->c, p, sim_now(a->c->sim) };
+	if (commit_barrier(a->site->commit, on_answer, w) != SHOAL_OK)
 		abort();
 }
 
-void command_random(struct site *site, struct history *h, struct command_counts *counts)
+static void perform(struct actor *a)
 {
-	struct actor a = { .site = site, .h = h, .counts = counts };
-	struct env *env;
-	struct id16 request;
+	struct env *env = sim_node_env(a->site->node);
+	struct op op;
+
+	op_begin(a->reg, a->in.kind, &a->in.request, env->wall_ms(env->ctx), &op);
+	if (ask(a, &op) != SHOAL_OK || op_is_empty(&op))
+		op_fini(&op);
+	else
+		commit(a, &op);
+	sim_wake(a->site->node);
+}
+
+static bool takes_changes(struct actor *a)
+{
+	if (sync_check_writable(a->site->sync, &a->e) == SHOAL_OK)
+		return true;
+	a->c->refused_busy++;
+	a->c->refused_clock += strstr(a->e.message, "clock") != NULL;
+	return false;
+}
+
+static bool shows_as_alias(struct actor *a)
+{
+	char shown[NAME_SHOWN_MAX];
+	return strchr(user_shown(a->reg, &a->in.uid, shown), '~') != NULL;
+}
+
+static enum op_kind choose_kind(struct sim *sim)
+{
+	static const struct {
+		enum op_kind kind;
+		unsigned weight;
+	} kinds[] = {
+		{ OP_CREATE_USER, 8 },     { OP_LOGIN, 8 },          { OP_LOGOUT, 4 },        { OP_CREATE_GROUP, 8 },
+		{ OP_JOIN_GROUP, 12 },     { OP_ACCEPT_REQUEST, 16 }, { OP_LEAVE_GROUP, 6 },  { OP_UPLOAD_FILE_DATA, 12 },
+		{ OP_UPDATE_FILE_INFO, 8 }, { OP_STOP_SHARE, 4 },    { OP_CHANGE_PASSWORD, 1 }, { OP_END_SESSION, 1 },
+		{ OP_REJECT_REQUEST, 2 },  { OP_REMOVE_MEMBER, 1 },  { OP_TRANSFER_GROUP, 3 }, { OP_DELETE_GROUP, 1 },
+	};
+	unsigned sum = 0, at;
+
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		sum += kinds[i].weight;
+	at = sim_random(sim, sum);
+	for (size_t i = 0;; i++) {
+		if (at < kinds[i].weight)
+			return kinds[i].kind;
+		at -= kinds[i].weight;
+	}
+}
+
+void command_random(struct commands *c, struct site *site)
+{
+	struct actor a = { .c = c, .site = site, .reg = site->reg };
+	struct env *env = sim_node_env(site->node);
 
 	if (!site_up(site))
 		return;
-	counts->tried++;
-	if (sync_check_writable(site->sync, &a.e) != SHOAL_OK) {
-		counts->refused_busy++;
+	c->tried++;
+	if (!takes_changes(&a))
 		return;
-	}
-	env = sim_node_env(site->node);
-	env->random(env->ctx, &request, sizeof(request));
-	size_t kind = choose_kind(site->sim);
-	if (kinds[kind].kind != OP_CREATE_USER && !choose_user(&a, &a.uid))
+	env->random(env->ctx, &a.in.request, sizeof(a.in.request));
+	a.in.kind = choose_kind(c->sim);
+	if (a.in.kind != OP_CREATE_USER && !choose_user(&a, &a.in.uid))
 		return;
-	op_begin(site->reg, kinds[kind].kind, &request, env->wall_ms(env->ctx), &a.op);
-	if (!kinds[kind].act(&a) || op_is_empty(&a.op))
-		op_fini(&a.op);
-	else
-		apply(&a);
-	sim_wake(site->node);
+	if (!choose(&a))
+		return;
+	memcpy(a.in.device.b, a.in.uid.b, sizeof(a.in.uid.b));
+	a.in.device.b[31] = (uint8_t)roll(&a, 2);
+	c->login_as_loser += a.in.kind == OP_LOGIN && shows_as_alias(&a);
+	perform(&a);
+	c->kept[c->n_kept++ % INTENTS_KEPT] = a.in;
 }
 
-static bool holds(const struct site *s, const struct id32 *content)
+void command_retry(struct commands *c, struct site *site)
 {
-	const struct content_row *c = registry_content(s->reg, content);
-	return c != NULL && c->held;
-}
+	struct actor a = { .c = c, .site = site, .reg = site->reg };
+	size_t n = c->n_kept < INTENTS_KEPT ? c->n_kept : INTENTS_KEPT;
+	struct stamp stamp;
 
-bool commands_content_everywhere(const struct site *sites, size_t n, bool may_be_lost, char *why, size_t size)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct registry_iter it = registry_all(sites[i].reg, TABLE_FILE);
-		const struct file_row *f;
-		while ((f = registry_next(&it)) != NULL) {
-			bool somebody = false;
-			for (size_t k = 0; k < n; k++)
-				somebody |= holds(&sites[k], &f->content);
-			if (holds(&sites[i], &f->content) || (!somebody && may_be_lost))
-				continue;
-			snprintf(why, size, "tracker %u misses the content of '%.*s' (%llu bytes)", sites[i].id,
-			         (int)f->name.len, (const char *)f->name.data, (unsigned long long)f->size);
-			return false;
-		}
+	if (!site_up(site) || n == 0 || !takes_changes(&a))
+		return;
+	a.in = c->kept[sim_random(c->sim, (uint32_t)n)];
+	if (registry_known_request(site->reg, &a.in.request, &stamp)) {
+		c->retries_known++; /* the answer of the first time */
+		return;
 	}
-	return true;
+	if (a.in.kind != OP_CREATE_USER && registry_user(site->reg, &a.in.uid) == NULL)
+		return; /* nobody is logged in here under that id */
+	uint64_t made = c->made;
+	perform(&a);
+	c->retries_again += c->made != made;
 }

@@ -46,6 +46,16 @@ void sim_commit(void *ctx, struct store_txn *txn, uint64_t cookie)
 	take_group(node);
 }
 
+static void tell_records(struct sim_node *node, struct store_txn *const *txns, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct cursor c = cursor_of(txns[i]->records.data, txns[i]->records.len);
+		struct slice record;
+		while (store_txn_next_record(&c, &record))
+			node->program.durable(node->program.owner, record);
+	}
+}
+
 static enum shoal_err write_group(struct sim_node *node)
 {
 	struct store_txn *txns[256];
@@ -64,7 +74,10 @@ static enum shoal_err write_group(struct sim_node *node)
 		node->sim->counts.commits_failed++;
 		return node->fail_why;
 	}
-	return store_mem_ops.commit(node->program.store, txns, n, &e);
+	enum shoal_err rc = store_mem_ops.commit(node->program.store, txns, n, &e);
+	if (rc == SHOAL_OK && node->program.durable != NULL)
+		tell_records(node, txns, n);
+	return rc;
 }
 
 /* First the bytes become durable; a little later the loop hears of it: a crash may come in between. */

@@ -206,6 +206,81 @@ static size_t how_much(struct sim *sim, size_t len)
 	return 1 + sim_random(sim, (uint32_t)len - 1);
 }
 
+/* -- frames that do not come as they were sent */
+
+static uint32_t frame_at(const struct buf *out, size_t at)
+{
+	uint32_t len = 4;
+	for (unsigned i = 0; i < 4; i++)
+		len += (uint32_t)out->data[at + i] << (24 - 8 * i);
+	return len;
+}
+
+/* The size of the whole frame at `at`, 0 if it is not there whole. */
+static uint32_t whole_frame(const struct buf *out, size_t at)
+{
+	if (out->len < at + 4)
+		return 0;
+	uint32_t len = frame_at(out, at);
+	return out->len - at >= len ? len : 0;
+}
+
+static void tamper(struct sim *sim, struct sim_conn *c)
+{
+	uint32_t first = whole_frame(&c->out, 0), second = first != 0 ? whole_frame(&c->out, first) : 0;
+	struct buf other = { 0 };
+
+	if (first == 0)
+		return;
+	switch (sim_random(sim, 3)) {
+	case 0:
+		buf_consume(&c->out, first);
+		sim->counts.frames_lost++;
+		break;
+	case 1:
+		buf_put(&other, c->out.data, first);
+		buf_put(&other, c->out.data, c->out.len);
+		sim->counts.frames_doubled++;
+		break;
+	case 2:
+		buf_put(&other, c->out.data + first, second);
+		buf_put(&other, c->out.data, first);
+		buf_put(&other, c->out.data + first + second, c->out.len - first - second);
+		sim->counts.frames_swapped += second != 0;
+		break;
+	}
+	if (other.len != 0) {
+		buf_free(&c->out);
+		c->out = other;
+	}
+	c->broken = true;
+	sim_schedule(sim, sim_random(sim, 3000), &(struct sim_event){ .kind = SIM_RESET, .conn = c->id });
+}
+
+void sim_on_reset(struct sim *sim, const struct sim_event *ev)
+{
+	struct sim_conn *c = find(sim, ev->conn);
+	if (c != NULL && c->connected && !c->told_closed)
+		reset(sim, c);
+}
+
+/* Where the next frame begins, after n bytes more. */
+static void follow_frames(struct sim_conn *c, size_t n)
+{
+	size_t at = c->frame_left;
+
+	while (at < n && c->out.len >= at + 4)
+		at += frame_at(&c->out, at);
+	c->frame_left = at >= n ? (uint32_t)(at - n) : UINT32_MAX; /* cut within a length: not known any more */
+}
+
+static void maybe_tamper(struct sim *sim, struct sim_conn *c)
+{
+	if (!sim->calm && !c->broken && c->frame_left == 0 && sim->config.frame_per_10000 != 0 &&
+	    strcmp(c->alpn, ALPN_SYNC) == 0 && sim_random(sim, 10000) < sim->config.frame_per_10000)
+		tamper(sim, c);
+}
+
 void sim_on_deliver(struct sim *sim, const struct sim_event *ev)
 {
 	struct sim_conn *c = find(sim, ev->conn);
@@ -235,8 +310,16 @@ void sim_on_deliver(struct sim *sim, const struct sim_event *ev)
 		}
 		return;
 	}
+	maybe_tamper(sim, c);
 	struct buf taken = { 0 };
 	size_t n = how_much(sim, c->out.len);
+	if (n == 0) {
+		if (c->closing)
+			schedule_delivery(sim, c, latency(sim));
+		return;
+	}
+	if (sim->config.frame_per_10000 != 0 && c->frame_left != UINT32_MAX)
+		follow_frames(c, n);
 	buf_put(&taken, c->out.data, n);
 	buf_consume(&c->out, n);
 	sim->counts.bytes += n;

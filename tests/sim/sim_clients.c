@@ -12,8 +12,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "tests/sim/history.h"
-#include "tests/sim/site.h"
+#include "tests/sim/site_tracker.h"
 #include "tests/sim/users.h"
 
 #define SEEDS 100
@@ -158,7 +157,7 @@ static void build(struct run *r, uint64_t seed)
 	r->info = (struct tracker_info){ .trackers = r->lines, .n = TRACKERS };
 	for (unsigned i = 0; i < TRACKERS; i++) {
 		site_init(&r->sites[i], r->sim, (uint16_t)(i + 1), r->lines, TRACKERS);
-		r->sites[i].whole = true;
+		r->sites[i].kind = &site_tracker;
 		r->sites[i].skew_ms = (int64_t)sim_random(r->sim, 8000) - 4000;
 		site_boot(&r->sites[i]);
 	}

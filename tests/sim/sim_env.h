@@ -23,6 +23,8 @@ struct sim_config {
 	uint32_t commit_max_ms;   /* of each group commit */
 	uint32_t cut_percent;     /* how many deliveries are cut short at a random byte */
 	uint32_t reset_per_10000; /* how many deliveries reset the connection instead */
+	uint32_t frame_per_10000; /* how many deliveries between trackers lose a frame, double it or swap two: such a
+	                           * connection is reset within 3 s, as TLS would have */
 };
 
 /* What a node runs. All borrowed. */
@@ -34,11 +36,14 @@ struct sim_program {
 	struct id32 device;          /* shown when it dials with another ALPN */
 	int64_t skew_ms;             /* of its wall clock */
 	uint64_t (*step)(void *owner, const struct env_event *ev);
+	void (*durable)(void *owner, struct slice record); /* each record that the store has written; may be NULL */
 	void *owner;
 	struct store *store;         /* NULL: commit and content are never called */
 };
 
 struct sim *sim_new(const struct sim_config *config);
+/* Another seed has no effect any more. */
+void sim_configure(struct sim *sim, const struct sim_config *config);
 void sim_free(struct sim *sim); /* the nodes too; not their programs, not their stores */
 
 uint32_t sim_random(struct sim *sim, uint32_t below); /* 0 .. below - 1 */
@@ -67,9 +72,12 @@ void sim_run(struct sim *sim, uint64_t until);
 void sim_at(struct sim *sim, uint64_t when, void (*fn)(void *arg), void *arg);
 /* The program did something outside its step: ENV_TICK now. */
 void sim_wake(struct sim_node *node);
+/* Its wall clock jumps. */
+void sim_set_skew(struct sim_node *node, int64_t skew_ms);
 
 struct sim_counts {
 	uint64_t events, bytes, dials, dials_failed, resets, cuts, commits, groups, commits_failed, commits_lost;
+	uint64_t frames_lost, frames_doubled, frames_swapped;
 	uint64_t committed_unsaid; /* durable, but the crash came before the answer */
 };
 const struct sim_counts *sim_counts(const struct sim *sim);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/crypto.h"
 #include "core/base/mem.h"
 
 static const char *const alpns[] = { ALPN_SYNC, ALPN_CLIENT, NULL };
@@ -13,7 +12,7 @@ static const struct id32 cluster = { { 0xc1, 0x05 } };
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines)
 {
 	static const char *const names[] = { "tracker 1", "tracker 2", "tracker 3", "tracker 4", "tracker 5" };
-	*s = (struct site){ .sim = sim, .id = id, .lines = lines, .n_lines = n_lines };
+	*s = (struct site){ .sim = sim, .id = id, .kind = &site_core, .lines = lines, .n_lines = n_lines };
 	for (size_t i = 0; i < n_lines; i++)
 		if (lines[i].id == id)
 			s->line = lines[i];
@@ -63,7 +62,7 @@ static enum shoal_err load_content(void *ctx, const struct id32 *id)
 	return SHOAL_OK;
 }
 
-static void must(enum shoal_err rc, const char *what)
+void site_must(enum shoal_err rc, const char *what)
 {
 	if (rc == SHOAL_OK)
 		return;
@@ -76,7 +75,7 @@ static enum shoal_err load_request(void *ctx, uint64_t position, struct slice re
 	struct loading *l = ctx;
 	struct record rec;
 	(void)position;
-	must(record_get(record, &rec), "a stored record");
+	site_must(record_get(record, &rec), "a stored record");
 	return registry_load_request(l->site->reg, &rec);
 }
 
@@ -87,18 +86,67 @@ static void load(struct site *s, struct vvec *floor)
 		                   .hlc = load_hlc, .content = load_content };
 	struct error e = { 0 };
 
-	must(store_mem_ops.open(mem_disk_where(s->disk), &s->store, &e), "open");
-	must(store_mem_ops.load(s->store, &sink, &e), "load");
-	must(store_mem_ops.log_read(s->store, 0, SIZE_MAX, load_request, &l, &e), "log");
+	site_must(store_mem_ops.open(mem_disk_where(s->disk), &s->store, &e), "open");
+	site_must(store_mem_ops.load(s->store, &sink, &e), "load");
+	site_must(store_mem_ops.log_read(s->store, 0, SIZE_MAX, load_request, &l, &e), "log");
 	for (size_t i = 0; i < l.n_held; i++)
 		(void)registry_set_held(s->reg, &l.held[i], true); /* not found: content whose op was lost with a crash */
 	free(l.held);
 	*floor = l.floor;
 }
 
-/* -- life */
+/* -- presence: each site has one session of its own, so that one can see leases travel */
 
-static uint64_t step(void *owner, const struct env_event *ev)
+#define LEASE_MS 30000
+
+static void send_lease(struct site *s, uint16_t home, uint64_t left_ms)
+{
+	const struct site_lease *l = &s->leases[home];
+	sync_send_session(s->sync, &(struct sync_session){ .dot = { home, 1 },
+	                                                   .home = home,
+	                                                   .epoch = l->epoch,
+	                                                   .beat = l->beat,
+	                                                   .left_ms = (uint32_t)left_ms,
+	                                                   .address = slice_str("10.1.1.1:9") });
+}
+
+static void refresh(void *owner)
+{
+	struct site *s = owner;
+	uint64_t now = sim_now(s->sim);
+
+	s->leases[s->id].beat++;
+	s->leases[s->id].until = now + LEASE_MS;
+	send_lease(s, s->id, LEASE_MS);
+	for (uint16_t home = 1; home <= s->n_lines; home++)
+		if (home != s->id && s->leases[home].until > now)
+			send_lease(s, home, s->leases[home].until - now);
+}
+
+/* However often it was relayed: what is told of a session is over 30 s after its own tracker last renewed it. What is
+ * under way (a connection is silent for 5 s at most before it is given up) comes on top, for each hop. */
+static void on_session(void *owner, const struct sync_session *session)
+{
+	struct site *s = owner;
+	struct site_lease *l = &s->leases[session->home];
+	uint64_t now = sim_now(s->sim), until = now + session->left_ms;
+	uint64_t source = s->others[session->home - 1].leases[session->home].until;
+
+	s->leases_heard++;
+	if (session->home == s->id || !slice_eq_str(session->address, "10.1.1.1:9") || session->dot.log != session->home)
+		verdict_fail(s->verdict, "leases", "tracker %u heard of a session that is none", s->id);
+	if (until > source + 5000 * s->n_lines)
+		verdict_fail(s->verdict, "leases", "tracker %u takes %u's session for %llu ms longer than its home does", s->id,
+		             session->home, (unsigned long long)(until - source));
+	if (session->epoch < l->epoch || (session->epoch == l->epoch && session->beat <= l->beat))
+		return;
+	s->leases_relayed += l->epoch == session->epoch;
+	*l = (struct site_lease){ .epoch = session->epoch, .beat = session->beat, .until = until };
+}
+
+/* -- what runs on it */
+
+static uint64_t step_core(void *owner, const struct env_event *ev)
 {
 	struct site *s = owner;
 	struct env *env = sim_node_env(s->node);
@@ -112,59 +160,13 @@ static uint64_t step(void *owner, const struct env_event *ev)
 	return a < b ? a : b;
 }
 
-/* One session of its own, always the same: enough to see that presence travels. */
-static void refresh(void *owner)
-{
-	struct site *s = owner;
-	sync_send_session(s->sync, &(struct sync_session){ .dot = { s->id, 1 },
-	                                                   .home = s->id,
-	                                                   .left_ms = 30000,
-	                                                   .address = slice_str("10.1.1.1:9") });
-}
-
-static void on_session(void *owner, const struct sync_session *session)
-{
-	struct site *s = owner;
-	if (session->home == s->id || !slice_eq_str(session->address, "10.1.1.1:9"))
-		abort();
-	s->leases++;
-}
-
-static uint64_t step_whole(void *owner, const struct env_event *ev)
-{
-	struct site *s = owner;
-	uint64_t deadline = tracker_step(s->tracker, ev);
-	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
-	return deadline;
-}
-
-static void boot_whole(struct site *s, const struct vvec *floor)
-{
-	static const uint8_t seed[SEED_SIZE] = { 1 };
-	struct tracker_config config = { .env = sim_node_env(s->node),
-		                         .registry = s->reg,
-		                         .self = s->id,
-		                         .trackers = s->lines,
-		                         .n_trackers = s->n_lines,
-		                         .cluster = cluster,
-		                         .token_key = { 2 },
-		                         .version = "sim" };
-
-	s->ticket_key = config.ticket_key = key_from_seed(seed);
-	s->tracker = tracker_new(&config);
-	if (s->tracker == NULL)
-		abort();
-	for (size_t i = 0; i < floor->n; i++)
-		must(tracker_load_floor(s->tracker, floor->entries[i].log, floor->entries[i].seq), "floor");
-}
-
-static void boot_sync(struct site *s, const struct vvec *floor)
+static void boot_core(struct site *s, const struct vvec *floor)
 {
 	struct env *env = sim_node_env(s->node);
 
 	s->commit = commit_new(env, s->reg);
 	for (size_t i = 0; i < floor->n; i++)
-		must(commit_load_floor(s->commit, floor->entries[i].log, floor->entries[i].seq), "floor");
+		site_must(commit_load_floor(s->commit, floor->entries[i].log, floor->entries[i].seq), "floor");
 	s->sync = sync_new(&(struct sync_config){ .env = env,
 	                                          .registry = s->reg,
 	                                          .commit = s->commit,
@@ -177,6 +179,43 @@ static void boot_sync(struct site *s, const struct vvec *floor)
 	                                          .owner = s,
 	                                          .refresh = refresh,
 	                                          .on_session = on_session });
+	uint64_t told = s->leases[s->id].until; /* by an earlier life: others may count on it still */
+	memset(s->leases, 0, sizeof(s->leases));
+	s->leases[s->id] = (struct site_lease){ .epoch = sim_now(s->sim) + 1, .until = told };
+}
+
+static void add_counters(struct sync_counters *sum, const struct sync_counters *c)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)c;
+	for (size_t i = 0; i < sizeof(*c) / sizeof(uint64_t); i++)
+		to[i] += from[i];
+}
+
+static void halt_core(struct site *s)
+{
+	add_counters(&s->before, sync_counters(s->sync));
+	sync_free(s->sync);
+	commit_free(s->commit);
+	s->sync = NULL;
+	s->commit = NULL;
+}
+
+const struct site_kind site_core = { boot_core, halt_core, step_core };
+
+/* -- life */
+
+/* A record has reached the disk: ours, or one that came from others. */
+static void on_durable(void *owner, struct slice record)
+{
+	struct site *s = owner;
+	struct record rec;
+
+	if (s->history == NULL)
+		return;
+	history_durable(s->history, record, s->verdict);
+	if (record_get(record, &rec) == SHOAL_OK && rec.stamp.tracker == s->id && rec.stamp.dot.log != registry_log(s->reg))
+		s->own_back++;
 }
 
 void site_boot(struct site *s)
@@ -191,17 +230,15 @@ void site_boot(struct site *s)
 	s->reg = registry_new(s->id, log);
 	load(s, &floor);
 	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
-	if (s->whole)
-		boot_whole(s, &floor);
-	else
-		boot_sync(s, &floor);
+	s->kind->boot(s, &floor);
 	vvec_fini(&floor);
 	sim_start(s->node, &(struct sim_program){ .name = "tracker",
 	                                          .addr = s->line.addr,
 	                                          .alpns = alpns,
 	                                          .identity = cluster,
 	                                          .skew_ms = s->skew_ms,
-	                                          .step = s->whole ? step_whole : step,
+	                                          .step = s->kind->step,
+	                                          .durable = on_durable,
 	                                          .owner = s,
 	                                          .store = s->store });
 }
@@ -209,14 +246,6 @@ void site_boot(struct site *s)
 bool site_up(const struct site *s)
 {
 	return s->reg != NULL;
-}
-
-static void add_counters(struct sync_counters *sum, const struct sync_counters *c)
-{
-	uint64_t *to = (uint64_t *)sum;
-	const uint64_t *from = (const uint64_t *)c;
-	for (size_t i = 0; i < sizeof(*c) / sizeof(uint64_t); i++)
-		to[i] += from[i];
 }
 
 void site_counters(const struct site *s, struct sync_counters *out)
@@ -229,18 +258,9 @@ void site_counters(const struct site *s, struct sync_counters *out)
 void site_crash(struct site *s)
 {
 	sim_crash(s->node);
-	if (s->sync != NULL)
-		add_counters(&s->before, sync_counters(s->sync));
-	sync_free(s->sync);
-	commit_free(s->commit);
-	tracker_free(s->tracker);
-	EVP_PKEY_free(s->ticket_key);
+	s->kind->halt(s);
 	registry_free(s->reg);
 	store_mem_ops.close(s->store);
-	s->sync = NULL;
-	s->tracker = NULL;
-	s->ticket_key = NULL;
-	s->commit = NULL;
 	s->reg = NULL;
 	s->store = NULL;
 }

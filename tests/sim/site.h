@@ -1,15 +1,32 @@
 /* tests/sim/site.h - one tracker's machine in the simulated world: a disk that lasts, and what runs on it when it is up:
- * a registry with either the commit queue and the links alone (core/sync), or the whole tracker (tracker/). */
+ * a registry with either the commit queue and the links alone (core/sync), or the whole tracker (site_tracker.h). */
 #ifndef SHOAL_TESTS_SITE_H
 #define SHOAL_TESTS_SITE_H
 #include "core/registry/registry.h"
 #include "core/registry/store_mem.h"
 #include "core/sync/commit.h"
 #include "core/sync/sync.h"
+#include "tests/sim/history.h"
 #include "tests/sim/sim_env.h"
-#include "tracker/tracker.h"
 
 #define SITES_MAX 5
+
+struct site;
+struct tracker;
+
+/* What runs on a site. boot: after s->reg is loaded; halt frees what boot made. */
+struct site_kind {
+	void (*boot)(struct site *s, const struct vvec *floor);
+	void (*halt)(struct site *s);
+	uint64_t (*step)(void *site, const struct env_event *ev);
+};
+extern const struct site_kind site_core; /* the commit queue and the links */
+
+/* What a core site knows of the one session that each site has. */
+struct site_lease {
+	uint64_t epoch, beat;
+	uint64_t until; /* virtual time */
+};
 
 struct site {
 	struct sim *sim;
@@ -19,23 +36,28 @@ struct site {
 	const struct tracker_line *lines; /* of all */
 	size_t n_lines;
 	int64_t skew_ms;
-	bool whole; /* set before site_boot(): run tracker_step() */
+	const struct site_kind *kind; /* site_core unless set before site_boot() */
+	struct history *history;      /* told what reaches the disk; NULL: nobody asks */
+	struct verdict *verdict;
 	struct mem_disk *disk;
 	struct mem_disk *backup; /* NULL: none was made */
 	struct vvec durable;     /* as last seen */
 	struct sync_counters before; /* of earlier lives */
-	uint64_t leases;             /* sessions heard of */
+	struct site_lease leases[SITES_MAX + 1]; /* by home; our own is the truth that others are measured by */
+	const struct site *others;   /* all sites, this one too */
+	uint64_t leases_heard, leases_relayed, own_back;
 	/* -- while it is up */
 	struct store *store;
 	struct registry *reg;
-	struct commit *commit; /* these two unless whole */
-	struct sync *sync;
-	struct tracker *tracker; /* this one if whole */
-	EVP_PKEY *ticket_key;
+	struct commit *commit; /* core */
+	struct sync *sync;     /* core */
+	struct tracker *tracker; /* whole */
+	void *ticket_key;        /* whole */
 };
 
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines);
 void site_fini(struct site *s);
+void site_must(enum shoal_err rc, const char *what); /* aborts */
 void site_boot(struct site *s);  /* loads what the disk has, with a new log id */
 void site_crash(struct site *s);
 bool site_up(const struct site *s);

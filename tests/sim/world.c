@@ -164,6 +164,11 @@ void sim_wake(struct sim_node *node)
 	sim_schedule(node->sim, 0, &(struct sim_event){ .kind = SIM_TICK, .node = node });
 }
 
+void sim_set_skew(struct sim_node *node, int64_t skew_ms)
+{
+	node->program.skew_ms = skew_ms;
+}
+
 void sim_start(struct sim_node *node, const struct sim_program *program)
 {
 	node->program = *program;
@@ -212,6 +217,11 @@ struct sim *sim_new(const struct sim_config *config)
 	for (int i = 0; i < 4; i++)
 		sim->dice[i] = mix(&state);
 	return sim;
+}
+
+void sim_configure(struct sim *sim, const struct sim_config *config)
+{
+	sim->config = *config;
 }
 
 static void drop_event(struct sim_event *ev)
@@ -273,6 +283,7 @@ void sim_run(struct sim *sim, uint64_t until)
 		case SIM_TICK: on_tick(&ev); break;
 		case SIM_DELIVER: sim_on_deliver(sim, &ev); break;
 		case SIM_CLOSED: sim_on_closed(sim, &ev); break;
+		case SIM_RESET: sim_on_reset(sim, &ev); break;
 		case SIM_ANSWER_DIAL: sim_on_answer_dial(sim, &ev); break;
 		case SIM_GROUP_DONE: sim_on_group_done(sim, &ev); break;
 		case SIM_CONTENT: sim_on_content(sim, &ev); break;

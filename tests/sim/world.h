@@ -20,6 +20,8 @@ struct sim_conn {
 	struct sim_node *target;    /* the other node: known even when it does not answer */
 	char alpn[24];
 	struct buf out;             /* sent by this end, not yet delivered */
+	uint32_t frame_left;        /* of the frame that is partly delivered */
+	bool broken;                /* its frames were tampered with: a reset is scheduled */
 	bool delivering;            /* a delivery is scheduled */
 	bool closing;               /* this end said close(): what is queued is still delivered */
 	bool told_closed;
@@ -56,6 +58,7 @@ enum sim_event_kind {
 	SIM_TICK,
 	SIM_DELIVER,
 	SIM_CLOSED,
+	SIM_RESET,
 	SIM_ANSWER_DIAL,
 	SIM_GROUP_DONE,
 	SIM_CONTENT,
@@ -103,6 +106,7 @@ size_t sim_queued(void *ctx, conn_id conn);
 void sim_close(void *ctx, conn_id conn);
 void sim_on_deliver(struct sim *sim, const struct sim_event *ev);
 void sim_on_closed(struct sim *sim, const struct sim_event *ev);
+void sim_on_reset(struct sim *sim, const struct sim_event *ev);
 void sim_on_answer_dial(struct sim *sim, const struct sim_event *ev);
 void sim_break_all(struct sim_node *node); /* a crash: no event here, resets there */
 void sim_free_conns(struct sim *sim);

@@ -1,0 +1,10 @@
+/* tests/sim/store_faults.h - the n-th call fails: a sweep over the SQLite store. See sim_store.c. */
+#ifndef SHOAL_TESTS_STORE_FAULTS_H
+#define SHOAL_TESTS_STORE_FAULTS_H
+#include <stdbool.h>
+
+/* Puts a failing allocator under SQLite; before anything else calls it. */
+void store_faults_prepare(void);
+/* The whole sweep; what went wrong, and how often each kind of fault was met, is printed. */
+bool store_faults(void);
+#endif
