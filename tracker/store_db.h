@@ -1,6 +1,6 @@
-/* tracker/store_db.h - what store_sqlite.c and store_content.c share: the connection and its prepared statements.
+/* tracker/store_db.h - what the store_*.c over SQLite share: the connection and its prepared statements.
  *
- * All SQL is here, constant; values are bound, never printed into it. Private to these two files. */
+ * All SQL is here, constant; values are bound, never printed into it. Private to them. */
 #ifndef SHOAL_TRACKER_STORE_DB_H
 #define SHOAL_TRACKER_STORE_DB_H
 #include <sqlite3.h>
@@ -38,6 +38,7 @@
 	                " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)")                                   \
 	X(DB_FLOOR_ALL, "SELECT log, seq FROM floor")                                                                \
 	X(DB_HLC_PUT, "UPDATE meta SET value = max(value, ?1) WHERE name = 'hlc'")                                   \
+	X(DB_PROBE, "INSERT INTO meta VALUES ('probe', 1) ON CONFLICT DO UPDATE SET value = value + 1")              \
 	X(DB_HLC_GET, "SELECT value FROM meta WHERE name = 'hlc'")                                                   \
 	X(DB_CONTENT_GET, "SELECT size, have, complete FROM content WHERE id = ?1")                                  \
 	X(DB_CONTENT_PUT, "INSERT INTO content VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE"                        \
@@ -66,6 +67,11 @@ struct store {
 	bool dirty;       /* there may be something in the WAL */
 	size_t staged;    /* bytes put aside since the last checkpoint */
 };
+
+/* store_open.c. Failed: it is closed. */
+enum shoal_err db_open(struct store *s, struct error *e);
+void db_close(struct store *s);       /* closed already: nothing */
+void db_close_as_is(struct store *s); /* without the checkpoint that closing does */
 
 /* What SQLite says, with the path: disk_full, busy, integrity or io. */
 enum shoal_err db_error(struct store *s, struct error *e, const char *doing);

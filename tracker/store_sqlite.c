@@ -1,4 +1,4 @@
-/* tracker/store_sqlite.c - opening, loading, committing; store_log.c has the log, store_content.c the piece hashes.
+/* tracker/store_sqlite.c - loading, committing; store_open.c opens, store_log.c has the log, store_content.c the hashes.
  *
  * Rows carry a check of their own, since SQLite has no page checksums; records have theirs inside. What does not fit is
  * SHOAL_EINTEGRITY when it is read: the owner sets the database aside and fetches everything from the peers.
@@ -7,52 +7,21 @@
  * to stop: kill -9 loses nothing that was acknowledged. */
 #include "tracker/store_sqlite.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "core/base/fs.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "tracker/store_db.h"
 
-enum {
-	FORMAT = 1,
-	CHECKPOINT_EVERY = 2000, /* commits */
-};
-
-static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS row (tab INTEGER NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL,"
-	" sum INTEGER NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS staged (stage INTEGER NOT NULL, tab INTEGER NOT NULL, key BLOB NOT NULL,"
-	" columns BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (stage, tab, key)) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL,"
-	" seq INTEGER NOT NULL, record BLOB NOT NULL);"
-	"CREATE INDEX IF NOT EXISTS log_by_dot ON log (log, seq);"
-	"CREATE TABLE IF NOT EXISTS vector (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL);"
-	"CREATE TABLE IF NOT EXISTS floor (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL);"
-	"CREATE TABLE IF NOT EXISTS content (id BLOB PRIMARY KEY, size INTEGER NOT NULL, have INTEGER NOT NULL,"
-	" complete INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS chunk (id BLOB NOT NULL, chunk INTEGER NOT NULL, filled BLOB NOT NULL,"
-	" hashes BLOB NOT NULL, PRIMARY KEY (id, chunk));";
-
-/* the clock begins at 0, see bind_ordered() */
-static const char new_meta[] = "INSERT INTO meta VALUES ('format', 1), ('hlc', -9223372036854775807 - 1)";
-
-static const char *const statements[DB_STATEMENTS] = {
-#define X(NAME, sql) [NAME] = (sql),
-	DB_SQL(X)
-#undef X
-};
+enum { CHECKPOINT_EVERY = 2000 }; /* commits */
 
 enum shoal_err db_error(struct store *s, struct error *e, const char *doing)
 {
 	int code = s->db != NULL ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
 	const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory";
 	switch (code & 0xff) {
+	case SQLITE_NOMEM: return error_set(e, SHOAL_EBUSY, "cannot %s '%s': out of memory", doing, s->path);
 	case SQLITE_FULL: return error_set(e, SHOAL_EDISKFULL, "cannot %s '%s': %s", doing, s->path, text);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED: return error_set(e, SHOAL_EBUSY, "cannot %s '%s': another process has it", doing, s->path);
@@ -110,76 +79,6 @@ bool db_run(struct store *s, enum db_statement which)
 	return db_done(db_begin(s, which));
 }
 
-/* -- opening */
-static bool quick_check(struct store *s)
-{
-	sqlite3_stmt *st = NULL;
-	bool ok = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
-	          sqlite3_step(st) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
-	sqlite3_finalize(st);
-	return ok;
-}
-
-/* 0: a new database. */
-static bool read_format(struct store *s, uint64_t *format)
-{
-	sqlite3_stmt *st = NULL;
-	*format = 0;
-	bool ok = sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = 'format'", -1, &st, NULL) == SQLITE_OK;
-	if (ok && sqlite3_step(st) == SQLITE_ROW)
-		*format = (uint64_t)sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	return ok;
-}
-
-static enum shoal_err set_up(struct store *s, struct error *e)
-{
-	/* In this order: with EXCLUSIVE before WAL the index of the WAL lives in the heap, and nobody else gets in. */
-	static const char pragmas[] = "PRAGMA page_size=4096; PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
-	                              "PRAGMA synchronous=FULL;"
-				      "PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; PRAGMA "
-	                              "cache_size=-65536; PRAGMA foreign_keys=OFF";
-	uint64_t format;
-
-	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(s->db, "BEGIN EXCLUSIVE; COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(s, e, "open");
-	if (!quick_check(s))
-		return error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged", s->path);
-	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK || !read_format(s, &format))
-		return db_error(s, e, "open");
-	if (format > FORMAT)
-		return error_set(e, SHOAL_EIO, "'%s' was written by a newer shoal-tracker", s->path);
-	if (format == 0 && sqlite3_exec(s->db, new_meta, NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(s, e, "set up");
-	for (unsigned i = 0; i < DB_STATEMENTS; i++)
-		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) !=
-		    SQLITE_OK)
-			return db_error(s, e, "prepare");
-	return SHOAL_OK;
-}
-
-static void db_close(struct store *s)
-{
-	for (unsigned i = 0; i < DB_STATEMENTS; i++) {
-		sqlite3_finalize(s->stmt[i]);
-		s->stmt[i] = NULL;
-	}
-	sqlite3_close(s->db);
-	s->db = NULL;
-	s->commits = 0;
-}
-
-static enum shoal_err db_open(struct store *s, struct error *e)
-{
-	const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	enum shoal_err rc =
-		sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_error(s, e, "open");
-	if (rc != SHOAL_OK)
-		db_close(s);
-	return rc;
-}
-
 static void sqlite_close(struct store *s)
 {
 	if (s == NULL)
@@ -203,24 +102,6 @@ static enum shoal_err sqlite_open(const char *where, struct store **out, struct 
 	}
 	*out = s;
 	return SHOAL_OK;
-}
-
-enum shoal_err store_sqlite_set_aside(const char *path, char **name, struct error *e)
-{
-	char stamp[32];
-	struct tm tm;
-	time_t now = time(NULL);
-	enum shoal_err rc = SHOAL_OK;
-
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	*name = str_printf("%s.damaged-%s", path, stamp);
-	char *wal = str_printf("%s-wal", path), *new_wal = str_printf("%s-wal", *name);
-	if (rename(path, *name) != 0 || (rename(wal, new_wal) != 0 && errno != ENOENT))
-		rc = error_errno(e, "cannot set '%s' aside", path);
-	free(wal);
-	free(new_wal);
-	return rc;
 }
 
 /* -- loading */
@@ -341,7 +222,7 @@ static bool write_rows(struct store *s, const struct store_txn *txn)
 		if (!db_done(st))
 			return false;
 	}
-	return true;
+	return !c.bad; /* what cannot be read is not left out in silence */
 }
 
 static bool write_records(struct store *s, const struct store_txn *txn)
@@ -356,7 +237,7 @@ static bool write_records(struct store *s, const struct store_txn *txn)
 		    !bind_ordered(st, 2, rec.stamp.dot.seq) || !db_bind_blob(st, 3, bytes) || !db_done(st))
 			return false;
 	}
-	return true;
+	return !c.bad;
 }
 
 bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v)
@@ -374,37 +255,49 @@ static bool write_txn(struct store *s, const struct store_txn *txn)
 	if (!db_stage_adopt(s, txn->adopt) || !write_rows(s, txn) || !write_records(s, txn) || !db_write_dots(s, DB_VECTOR_PUT, &txn->vector) ||
 	    !db_write_dots(s, DB_FLOOR_PUT, &txn->floor))
 		return false;
+	if (txn->rows.len == 0 && txn->records.len == 0 && !db_run(s, DB_PROBE))
+		return false;
 	if (txn->hlc == 0)
 		return true;
 	sqlite3_stmt *st = db_begin(s, DB_HLC_PUT);
 	return bind_ordered(st, 1, txn->hlc) && db_done(st);
 }
 
-/* Whether the stored vector covers all that these transactions bring. */
-static bool has_all(struct store *s, struct store_txn *const *txns, size_t n)
+/* Whether the stored vector covers what these transactions bring; SHOAL_ENOTFOUND: it does not. Each of them that
+ * matters brings something: an op its own dot, a batch of foreign ones theirs, a snapshot its vector. */
+static enum shoal_err has_all(struct store *s, struct store_txn *const *txns, size_t n, struct error *e)
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < txns[i]->vector.n; k++) {
 			const struct dot *d = &txns[i]->vector.entries[k];
 			sqlite3_stmt *st = db_begin(s, DB_VECTOR_GET);
-			bool there = db_bind_int(st, 1, d->log) && sqlite3_step(st) == SQLITE_ROW &&
-			             column_ordered(st, 0) >= d->seq;
+			int step = db_bind_int(st, 1, d->log) ? sqlite3_step(st) : SQLITE_NOMEM;
+			bool there = step == SQLITE_ROW && column_ordered(st, 0) >= d->seq;
 			sqlite3_reset(st);
+			if (step != SQLITE_ROW && step != SQLITE_DONE)
+				return db_error(s, e, "read");
 			if (!there)
-				return false;
+				return SHOAL_ENOTFOUND;
 		}
-	return true;
+	return SHOAL_OK;
 }
 
 /* After a COMMIT that failed: opens anew and finds out. SHOAL_OK: it is there, and durable by the checkpoint. */
 static enum shoal_err settle(struct store *s, struct store_txn *const *txns, size_t n, struct error *e)
 {
 	struct error why = *e;
-	db_close(s);
-	if (db_open(s, &why) != SHOAL_OK ||
-	    sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
-		return error_set(e, SHOAL_EINTERNAL, "cannot find out what was saved: %.400s", why.message);
-	return has_all(s, txns, n) ? SHOAL_OK : e->code;
+	enum shoal_err there = SHOAL_EIO;
+
+	db_close_as_is(s);
+	if (db_open(s, &why) == SHOAL_OK) {
+		if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+			there = has_all(s, txns, n, &why);
+		else
+			db_error(s, &why, "save");
+	}
+	if (there == SHOAL_OK || there == SHOAL_ENOTFOUND)
+		return there == SHOAL_OK ? SHOAL_OK : e->code;
+	return error_set(e, SHOAL_EINTERNAL, "cannot find out what was saved: %.400s", why.message);
 }
 
 void db_checkpoint(struct store *s)
