@@ -52,6 +52,7 @@ enum shoal_err sync_digest_on(struct sync_link *l, struct slice body, struct err
 		         "a bug or a damaged disk; all rows are exchanged",
 		         table_word(table), l->peer->id, (unsigned long long)ours.count, (unsigned long long)theirs.count);
 	}
+	l->peer->digests = differ ? SYNC_DIGEST_DIFFERS : SYNC_DIGEST_EQUAL;
 	if (!differ) {
 		s->counters.digests_equal++;
 		return SHOAL_OK;

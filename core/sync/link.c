@@ -268,6 +268,8 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
 	l->digest_at = s->now + SYNC_DIGEST_MS;
 	p->refused = false;
+	p->told_state = SYNC_TOLD_READY;
+	p->digests = SYNC_DIGEST_UNKNOWN;
 	p->reason[0] = '\0';
 	log_line(s->env->log, LOG_INFO, "sync", "tracker %u is %s", p->id, l->dialled ? "reached" : "heard");
 	/* Who can reach us can be reached, most likely: what is acknowledged here should not wait for a back-off. */
@@ -325,6 +327,24 @@ static void on_hello(struct sync_link *l, struct cursor *c)
 
 /* -- frames */
 
+static uint8_t own_state(const struct sync *s)
+{
+	if (s->joining)
+		return SYNC_TOLD_JOINING;
+	enum shoal_err disk = commit_check_writable(s->config.commit, NULL);
+	bool writable = sync_check_writable(s, NULL) == SHOAL_OK && (disk == SHOAL_OK || disk == SHOAL_EBUSY);
+	return writable ? SYNC_TOLD_READY : SYNC_TOLD_READONLY;
+}
+
+static void on_pong(struct sync_link *l, struct cursor *c)
+{
+	struct sync_pong m;
+
+	sync_pong_get(c, &m);
+	note_clock(l, m.wall_ms);
+	l->peer->told_state = m.state;
+}
+
 static void on_ping(struct sync_link *l, struct cursor *c)
 {
 	struct sync_ping m;
@@ -337,7 +357,8 @@ static void on_ping(struct sync_link *l, struct cursor *c)
 		return;
 	}
 	size_t start = sync_begin(b, SYNC_PONG);
-	sync_pong_put(b, &(struct sync_pong){ .wall_ms = l->sync->env->wall_ms(l->sync->env->ctx) });
+	sync_pong_put(b, &(struct sync_pong){ .wall_ms = l->sync->env->wall_ms(l->sync->env->ctx),
+	                                      .state = own_state(l->sync) });
 	(void)frame_end(b, start);
 	sync_link_send(l, b);
 }
@@ -371,7 +392,7 @@ static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice b
 		return error_set(e, SHOAL_EPROTO, "%s before HELLO", sync_kind_word(kind));
 	switch (kind) {
 	case SYNC_PING: on_ping(l, &c); return SHOAL_OK;
-	case SYNC_PONG: return SHOAL_OK;
+	case SYNC_PONG: on_pong(l, &c); return SHOAL_OK;
 	case SYNC_LEASE: return sync_presence_on_lease(l, fields);
 	case SYNC_PEER: return sync_presence_on_peer(l, fields);
 	case SYNC_BLOB_WANT: return sync_fetch_on_want(l, fields, e);

@@ -230,13 +230,22 @@ size_t sync_peer_count(const struct sync *s)
 
 size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n)
 {
+	return sync_list_acked(s, stamps, n, NULL, 0);
+}
+
+size_t sync_list_acked(const struct sync *s, const struct stamp *stamps, size_t n, uint16_t *ids, size_t max)
+{
 	size_t have = 0;
 	struct sync_tracker *p;
 	LIST_FOREACH(p, &s->peers, next) {
 		size_t i = 0;
 		while (i < n && vvec_covers(&p->acked, stamps[i].dot))
 			i++;
-		have += i == n;
+		if (i < n)
+			continue;
+		if (have < max)
+			ids[have] = p->id;
+		have++;
 	}
 	return have;
 }
@@ -249,7 +258,9 @@ static const char *state_word(const struct sync_tracker *p)
 		return p->out != NULL && p->heard_at == 0 ? "connecting" : "lost";
 	if (p->clock_offset_ms > SYNC_CLOCK_WARN_MS || p->clock_offset_ms < -SYNC_CLOCK_WARN_MS)
 		return "clock";
-	return "connected";
+	if (p->told_state == SYNC_TOLD_JOINING)
+		return "joining";
+	return p->told_state == SYNC_TOLD_READONLY ? "read-only" : "connected";
 }
 
 size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
@@ -265,6 +276,8 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
 			st->behind = vvec_ahead(registry_durable_vector(s->config.registry), &p->acked);
 			st->contact_ms = p->heard_at == 0 ? UINT64_MAX : now - p->heard_at;
 			st->clock_offset_ms = p->clock_offset_ms;
+			st->clock_known = p->clock_known;
+			st->digests = p->digests;
 			snprintf(st->version, sizeof(st->version), "%s", p->version);
 			snprintf(st->reason, sizeof(st->reason), "%s", sync_peer_link(p) == NULL ? p->reason : "");
 		}

@@ -98,15 +98,24 @@ enum shoal_err sync_check_writable(const struct sync *s, struct error *e);
 /* How many other trackers have acknowledged all n of these. sync_peer_count(): how many there are at all. */
 size_t sync_count_acked(const struct sync *s, const struct stamp *stamps, size_t n);
 size_t sync_peer_count(const struct sync *s);
+/* The same, and who: the first `max` of them go into ids, in no order. */
+size_t sync_list_acked(const struct sync *s, const struct stamp *stamps, size_t n, uint16_t *ids, size_t max);
+
+/* The rows of both, when they were compared last: only where both know the same operations. */
+enum sync_digest_state { SYNC_DIGEST_UNKNOWN, SYNC_DIGEST_EQUAL, SYNC_DIGEST_DIFFERS };
 
 /* For trackers() and the console. */
 struct sync_status {
 	uint16_t id;
 	struct address addr;
-	const char *state;       /* "connected", "connecting", "lost", "refused", "clock" (over 5 s off) */
+	/* "connected", "connecting", "lost", "refused", "clock" (over 5 s off), and as it says of itself: "joining",
+	 * "read-only" */
+	const char *state;
 	uint64_t behind;         /* ops that it has not acknowledged yet */
 	uint64_t contact_ms;     /* since we last heard of it; UINT64_MAX: never */
+	bool clock_known;
 	int64_t clock_offset_ms; /* its wall clock minus ours */
+	enum sync_digest_state digests;
 	char version[32];
 	char reason[160];        /* why it is not connected */
 };

@@ -137,6 +137,8 @@ struct sync_tracker {
 	struct vvec acked;       /* durable there, as far as it told */
 	uint64_t heard_at;       /* 0: never */
 	int64_t clock_offset_ms;
+	uint8_t told_state;      /* enum sync_state_told, by its PONGs */
+	enum sync_digest_state digests;
 	bool clock_known, refused;
 	char version[32];
 	char reason[160];

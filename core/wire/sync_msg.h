@@ -33,7 +33,8 @@
 #define SYNC_PEER_FIELDS(F) F(u16, count)
 /* vector: hash of all that the sender has acknowledged on this link (HELLO and ACKs), 0 from the one who dialled. */
 #define SYNC_PING_FIELDS(F) F(u64, wall_ms) F(u64, vector)
-#define SYNC_PONG_FIELDS(F) F(u64, wall_ms)
+/* state: enum sync_state_told; what is unknown counts as ready. */
+#define SYNC_PONG_FIELDS(F) F(u64, wall_ms) F(u8, state)
 /* Valid only where the vector hashes the same: per table u64 count, u64 sum of row hashes. */
 #define SYNC_DIGEST_FIELDS(F) F(u64, vector) F(blob, tables)
 
@@ -58,6 +59,8 @@ enum sync_kind {
 	SYNC_KINDS(X)
 #undef X
 };
+
+enum sync_state_told { SYNC_TOLD_READY, SYNC_TOLD_JOINING, SYNC_TOLD_READONLY };
 
 #define X(num, NAME, word, fields, row) CODEC_DECLARE(sync_##word, fields)
 SYNC_KINDS(X)
