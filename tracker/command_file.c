@@ -240,6 +240,21 @@ enum shoal_err command_update_file_info(struct command *cmd, struct error *e)
 	return command_commit(cmd, &op, e);
 }
 
+/* Others' shares that do not fit beside the stop, in records before it. */
+static enum shoal_err stop_others(struct command *cmd, const struct rep_stop_share *rep, const struct presence *online,
+                                  struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+	for (bool more = true; more && rc == SHOAL_OK;) {
+		struct op op;
+		command_op_begin_part(cmd, OP_STOP_SHARE, &op);
+		file_stop_others(cmd->t->reg, &op, &cmd->uid, &rep->gid, &rep->fid, online);
+		more = !op_is_empty(&op);
+		rc = command_commit(cmd, &op, e);
+	}
+	return rc;
+}
+
 enum shoal_err command_stop_share(struct command *cmd, struct error *e)
 {
 	struct tracker *t = cmd->t;
@@ -258,6 +273,13 @@ enum shoal_err command_stop_share(struct command *cmd, struct error *e)
 		rep_stop_share_put(&cmd->reply, &rep);
 		return SHOAL_OK;
 	}
+	if (rc != SHOAL_OK)
+		return rc;
+	command_op_begin_part(cmd, OP_STOP_SHARE, &op); /* only to ask whether he may */
+	rc = file_stop(t->reg, &op, &cmd->uid, &rep.gid, &rep.fid, &online, &removed, e);
+	op_fini(&op);
+	if (rc == SHOAL_OK)
+		rc = stop_others(cmd, &rep, &online, e);
 	if (rc != SHOAL_OK)
 		return rc;
 	command_op_begin(cmd, OP_STOP_SHARE, &op);

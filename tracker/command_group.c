@@ -78,6 +78,39 @@ static enum shoal_err find_target(struct command *cmd, struct target *to, bool n
 	return rc;
 }
 
+/* The shares of `who` that do not fit beside his departure, in records before it. */
+static enum shoal_err stop_many(struct command *cmd, enum op_kind kind, const struct id16 *gid, const struct id16 *who,
+                                struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+	for (bool more = true; more && rc == SHOAL_OK;) {
+		struct op op;
+		command_op_begin_part(cmd, kind, &op);
+		group_stop_shares(cmd->t->reg, &op, &cmd->uid, gid, who);
+		more = !op_is_empty(&op);
+		rc = command_commit(cmd, &op, e);
+	}
+	return rc;
+}
+
+/* What is still open in a deleted group, in records behind the one that says so; the stamp is the last one's. */
+static enum shoal_err sweep(struct command *cmd, const struct id16 *gid, struct error *e)
+{
+	struct stamp stamp = cmd->stamp;
+	enum shoal_err rc = SHOAL_OK;
+	for (bool more = true; more && rc == SHOAL_OK;) {
+		struct op op;
+		command_op_begin_part(cmd, OP_DELETE_GROUP, &op);
+		group_sweep(cmd->t->reg, &op, &cmd->uid, gid);
+		more = !op_is_empty(&op);
+		rc = command_commit(cmd, &op, e);
+		if (rc == SHOAL_OK && more)
+			stamp = cmd->stamp;
+	}
+	cmd->stamp = stamp;
+	return rc;
+}
+
 /* user: to whom the owner hands the group, may be empty. */
 enum shoal_err command_leave_group(struct command *cmd, struct error *e)
 {
@@ -89,8 +122,15 @@ enum shoal_err command_leave_group(struct command *cmd, struct error *e)
 	enum shoal_err rc = find_target(cmd, &to, false, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	command_op_begin(cmd, OP_LEAVE_GROUP, &op);
 	const struct id16 *successor = to.r.user.len != 0 ? &to.who : NULL;
+	command_op_begin_part(cmd, OP_LEAVE_GROUP, &op); /* only to ask whether he may */
+	rc = group_leave(cmd->t->reg, &op, &cmd->uid, &to.gid, successor, e);
+	op_fini(&op);
+	if (rc == SHOAL_OK)
+		rc = stop_many(cmd, OP_LEAVE_GROUP, &to.gid, &cmd->uid, e);
+	if (rc != SHOAL_OK)
+		return rc;
+	command_op_begin(cmd, OP_LEAVE_GROUP, &op);
 	return end_op(cmd, &op, group_leave(cmd->t->reg, &op, &cmd->uid, &to.gid, successor, e), e);
 }
 
@@ -132,6 +172,13 @@ enum shoal_err command_remove_member(struct command *cmd, struct error *e)
 	enum shoal_err rc = find_target(cmd, &to, true, e);
 	if (rc != SHOAL_OK)
 		return rc;
+	command_op_begin_part(cmd, OP_REMOVE_MEMBER, &op); /* only to ask whether he may */
+	rc = group_remove_member(cmd->t->reg, &op, &cmd->uid, &to.gid, &to.who, to.r.text, e);
+	op_fini(&op);
+	if (rc == SHOAL_OK)
+		rc = stop_many(cmd, OP_REMOVE_MEMBER, &to.gid, &to.who, e);
+	if (rc != SHOAL_OK)
+		return rc;
 	command_op_begin(cmd, OP_REMOVE_MEMBER, &op);
 	return end_op(cmd, &op, group_remove_member(cmd->t->reg, &op, &cmd->uid, &to.gid, &to.who, to.r.text, e), e);
 }
@@ -157,13 +204,14 @@ enum shoal_err command_delete_group(struct command *cmd, struct error *e)
 	struct op op;
 
 	if (cmd->replay)
-		return SHOAL_OK;
+		return SHOAL_OK; /* had the tracker stopped before it swept, nothing that is left shows */
 	req_group_get(&cmd->fields, &r);
 	enum shoal_err rc = group_lookup(cmd->t->reg, r.group, &gid, e);
 	if (rc != SHOAL_OK)
 		return rc;
 	command_op_begin(cmd, OP_DELETE_GROUP, &op);
-	return end_op(cmd, &op, group_delete(cmd->t->reg, &op, &cmd->uid, &gid, e), e);
+	rc = end_op(cmd, &op, group_delete(cmd->t->reg, &op, &cmd->uid, &gid, e), e);
+	return rc == SHOAL_OK ? sweep(cmd, &gid, e) : rc;
 }
 
 /* -- lists */

@@ -185,6 +185,11 @@ void command_op_begin(struct command *cmd, enum op_kind kind, struct op *op)
 	         op);
 }
 
+void command_op_begin_part(struct command *cmd, enum op_kind kind, struct op *op)
+{
+	op_begin(cmd->t->reg, kind, NULL, tracker_wall(cmd->t), op);
+}
+
 enum shoal_err command_commit(struct command *cmd, struct op *op, struct error *e)
 {
 	struct tracker *t = cmd->t;

@@ -225,6 +225,8 @@ struct buf *command_row(struct command *cmd);
 void command_row_done(struct command *cmd);
 /* Begins an op with the command's request id. */
 void command_op_begin(struct command *cmd, enum op_kind kind, struct op *op);
+/* One that does not answer for the request: a record before or behind the one that does. */
+void command_op_begin_part(struct command *cmd, enum op_kind kind, struct op *op);
 
 /* A handler has the fields in cmd->fields and either returns its result (the reply is in cmd->reply and the rows) or sets
  * cmd->later and will finish the command. */

@@ -143,6 +143,7 @@ static void send_to_members(struct tracker *t, const struct id16 *gid, const str
 /* -- members */
 struct change_ctx {
 	struct tracker *t;
+	struct id16 deleted; /* the group that this change has deleted; its memberships are closed in it or later */
 	struct id16 last_gid, last_fid; /* the file whose removal was told last: one removal closes many shares */
 };
 
@@ -187,10 +188,14 @@ static void on_joined(struct tracker *t, const struct mem_row *m)
 	send_to_members(t, &m->key.gid, &m->key.uid, &frame);
 }
 
-static void on_left(struct tracker *t, const struct mem_row *m)
+static void on_left(struct change_ctx *ctx, const struct mem_row *m)
 {
+	struct tracker *t = ctx->t;
+	const struct group_row *group = registry_group(t->reg, &m->key.gid);
 	struct buf frame = { 0 };
 	mark_shares(t, &m->key.uid);
+	if (group != NULL && group->deleted && !id16_eq(&ctx->deleted, &m->key.gid)) /* he was told then */
+		return;
 	if (group_is_member(t->reg, &m->key.gid, &m->key.uid)) /* by another instance */
 		return;
 	tell_revoked(t, &m->key.gid, &m->key.uid);
@@ -209,8 +214,9 @@ static void on_request_closed(struct tracker *t, const struct mem_row *was, cons
 	event_note(t, &was->key.uid, "rejected", text);
 }
 
-static void on_mem(struct tracker *t, const struct row *before, const struct row *after)
+static void on_mem(struct change_ctx *ctx, const struct row *before, const struct row *after)
 {
+	struct tracker *t = ctx->t;
 	struct mem_row was = { .phase = 0 }, is = { .phase = MEM_CLOSED };
 	if (before != NULL)
 		mem_row_read(before, &was);
@@ -223,7 +229,7 @@ static void on_mem(struct tracker *t, const struct row *before, const struct row
 	else if (is.phase == MEM_MEMBER && was.phase < MEM_MEMBER)
 		on_joined(t, &is);
 	else if (is.phase == MEM_CLOSED && was.phase == MEM_MEMBER)
-		on_left(t, &was);
+		on_left(ctx, &was);
 	else if (is.phase == MEM_CLOSED && was.phase == MEM_ASKED)
 		on_request_closed(t, &was, after != NULL ? &is : NULL);
 }
@@ -239,8 +245,9 @@ static void tell_deleted(struct tracker *t, const struct mem_row *m)
 }
 
 /* A group that was deleted: each of its members is told about himself. */
-static void on_group(struct tracker *t, const struct row *before, const struct row *after)
+static void on_group(struct change_ctx *ctx, const struct row *before, const struct row *after)
 {
+	struct tracker *t = ctx->t;
 	struct group_row was = { 0 }, is = { 0 };
 	const struct mem_row *m;
 
@@ -251,6 +258,7 @@ static void on_group(struct tracker *t, const struct row *before, const struct r
 		group_row_read(before, &was);
 	if (!is.deleted || was.deleted)
 		return;
+	ctx->deleted = is.gid;
 	struct registry_iter it = registry_by(t->reg, INDEX_GROUP_MEMS, &is.gid, sizeof(is.gid), NULL, 0);
 	while ((m = registry_next(&it)) != NULL)
 		if (m->phase == MEM_MEMBER)
@@ -378,8 +386,8 @@ static void on_row(void *arg, const struct row *before, const struct row *after)
 {
 	struct change_ctx *ctx = arg;
 	switch (after != NULL ? after->table : before->table) {
-	case TABLE_MEM: on_mem(ctx->t, before, after); break;
-	case TABLE_GROUP: on_group(ctx->t, before, after); break;
+	case TABLE_MEM: on_mem(ctx, before, after); break;
+	case TABLE_GROUP: on_group(ctx, before, after); break;
 	case TABLE_SHARE: on_share(ctx, before, after); break;
 	case TABLE_SESS: on_sess(ctx->t, before, after); break;
 	case TABLE_NOTICE: on_notice(ctx->t, before, after); break;

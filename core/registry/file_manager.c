@@ -137,7 +137,6 @@ static bool shares(const struct registry *reg, const struct id16 *gid, const str
 	return false;
 }
 
-/* Own shares first: they are what was asked for, should the record be too short for all. */
 static void put_stops(const struct registry *reg, struct op *op, const struct id16 *gid, const struct id16 *fid,
                       const struct id16 *uid, bool own)
 {
@@ -169,4 +168,18 @@ enum shoal_err file_stop(const struct registry *reg, struct op *op, const struct
 	if (*removed)
 		put_stops(reg, op, gid, fid, uid, false);
 	return SHOAL_OK;
+}
+
+enum { BESIDE_A_STOP = 200 }; /* others' shares, with a notice each: half a record */
+
+void file_stop_others(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                      const struct id16 *fid, const struct presence *presence)
+{
+	struct registry_iter it = registry_by(reg, INDEX_FILE_SHARES, gid->b, 16, fid->b, 16);
+	size_t n = 0;
+
+	while (n <= BESIDE_A_STOP && registry_next(&it) != NULL)
+		n++;
+	if (n > BESIDE_A_STOP && !another_online(reg, gid, fid, uid, presence))
+		put_stops(reg, op, gid, fid, uid, false);
 }

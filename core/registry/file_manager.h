@@ -29,10 +29,16 @@ enum shoal_err file_upload(const struct registry *reg, struct op *op, const stru
 /* update_file_info: this device shares the file too. SHOAL_ENOTFOUND, SHOAL_EDENIED. May leave the op empty. */
 enum shoal_err file_share(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id32 *device,
                           const struct id16 *gid, const struct id16 *fid, struct error *e);
-/* Closes the user's shares of the file; without another seeder online those of everybody (*removed), as many as fit into
- * a record (about 2,000). SHOAL_ENOTFOUND: the user does not share it. */
+/* Closes the user's shares of the file; without another seeder online those of everybody (*removed), each of whom gets a
+ * notice. More than one record holds are to be closed before, with file_stop_others(). SHOAL_ENOTFOUND: the user does not
+ * share it. */
 enum shoal_err file_stop(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                          const struct id16 *fid, const struct presence *presence, bool *removed, struct error *e);
+
+/* Others' shares that a file_stop() would close but has no room for: call it before, with a new op each time, while the op
+ * is not empty. Nothing if the file is not going to be removed. Does not ask who may. */
+void file_stop_others(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                      const struct id16 *fid, const struct presence *presence);
 
 /* -- views */
 /* A file by shown name or alias: plain is the first claim that has a seeder; an alias resolves without seeders too. */

@@ -52,19 +52,35 @@ static void put_close(struct op *op, const struct mem_row *m, const struct closi
 	row_end(&rb);
 }
 
-/* Every instance of the user in the group, and as many of his shares there as fit. */
+/* Every instance of the user in the group, and his shares there. */
 static void put_departure(const struct registry *reg, struct op *op, const struct id16 *gid, const struct id16 *uid,
                           const struct closing *close)
 {
 	struct registry_iter mems = registry_by(reg, INDEX_MEMBER, gid->b, 16, uid->b, 16);
-	struct registry_iter shares = registry_by(reg, INDEX_MEMBER_SHARES, gid->b, 16, uid->b, 16);
 	const struct mem_row *m;
-	const struct share_row *s;
 
 	while ((m = registry_next(&mems)) != NULL)
 		put_close(op, m, close);
-	while ((s = registry_next(&shares)) != NULL && delta_has_room(op))
-		delta_put_share_stop(op, s, &close->by, close->reason);
+	(void)delta_put_member_stops(reg, op, gid, uid, &close->by, close->reason); /* group_stop_shares() left what fits */
+}
+
+/* Shares, memberships and requests of everybody, as many as fit. */
+static void put_end(const struct registry *reg, struct op *op, const struct id16 *gid, const struct id16 *by)
+{
+	struct closing close = { .at = op->stamp, .by = *by, .reason = CLOSE_DELETED };
+	struct registry_iter files = registry_by(reg, INDEX_GROUP_FILES, gid->b, 16, NULL, 0);
+	struct registry_iter mems = registry_by(reg, INDEX_GROUP_MEMS, gid->b, 16, NULL, 0);
+	const struct file_row *file;
+	const struct mem_row *m;
+
+	while ((file = registry_next(&files)) != NULL) {
+		struct registry_iter shares = registry_by(reg, INDEX_FILE_SHARES, gid->b, 16, file->fid.b, 16);
+		const struct share_row *s;
+		while (delta_has_room(op) && (s = registry_next(&shares)) != NULL)
+			delta_put_share_stop(op, s, by, CLOSE_DELETED);
+	}
+	while (delta_has_room(op) && (m = registry_next(&mems)) != NULL)
+		put_close(op, m, &close);
 }
 
 static void put_owner(struct op *op, const struct id16 *gid, uint32_t generation, const struct id16 *owner)
@@ -286,5 +302,30 @@ enum shoal_err group_delete(const struct registry *reg, struct op *op, const str
 	row_begin(&rb, &op->rows, TABLE_GROUP, gid->b, sizeof(gid->b));
 	row_put_stamp_id(&rb, GROUP_DELETED, &op->stamp, uid);
 	row_end(&rb);
+	put_end(reg, op, gid, uid);
 	return SHOAL_OK;
+}
+
+/* -- in several records */
+
+enum { BESIDE_A_DEPARTURE = 1000 }; /* shares: half a record */
+
+void group_stop_shares(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                       const struct id16 *who)
+{
+	struct registry_iter shares = registry_by(reg, INDEX_MEMBER_SHARES, gid->b, 16, who->b, 16);
+	enum close_reason reason = id16_eq(uid, who) ? CLOSE_OWN : CLOSE_REMOVED;
+	size_t n = 0;
+
+	while (n <= BESIDE_A_DEPARTURE && registry_next(&shares) != NULL)
+		n++;
+	if (n > BESIDE_A_DEPARTURE)
+		(void)delta_put_member_stops(reg, op, gid, who, uid, reason);
+}
+
+void group_sweep(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid)
+{
+	const struct group_row *group = registry_group(reg, gid);
+	if (group != NULL && group->deleted)
+		put_end(reg, op, gid, uid);
 }

@@ -20,8 +20,9 @@ enum shoal_err group_accept(const struct registry *reg, struct op *op, const str
                             const struct id16 *who, struct error *e);
 enum shoal_err group_reject(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             const struct id16 *who, struct slice reason, struct error *e);
-/* Leaves, or withdraws a request. successor (may be NULL): the owner hands the group to that member first. Shares of the
- * user in the group are closed, as many as fit into a record (about 2,000); the rest does not count without membership. */
+/* Leaves, or withdraws a request. successor (may be NULL): the owner hands the group to that member first. The user's
+ * shares in the group are closed with it, and so by group_remove_member(). More than one record holds (about 1,900) are
+ * to be closed before: group_stop_shares(). */
 enum shoal_err group_leave(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                            const struct id16 *successor, struct error *e);
 enum shoal_err group_remove_member(const struct registry *reg, struct op *op, const struct id16 *uid,
@@ -29,8 +30,17 @@ enum shoal_err group_remove_member(const struct registry *reg, struct op *op, co
                                    struct error *e);
 enum shoal_err group_transfer(const struct registry *reg, struct op *op, const struct id16 *uid,
                               const struct id16 *gid, const struct id16 *who, struct error *e);
+/* Memberships, requests and shares in it are closed with it, as many as fit; group_sweep() goes on with the rest. */
 enum shoal_err group_delete(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             struct error *e);
+
+/* A departure of somebody with many shares, or the end of a large group, takes several records. Each of these appends
+ * what fits into one and is called again, with a new op, while the op is not empty; they do not ask who may.
+ * group_stop_shares(): the shares of `who` that would not fit beside his departure; call it before, so that he is a
+ * member until all are closed and a retry after a crash goes on. group_sweep(): what is open in a deleted group. */
+void group_stop_shares(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                       const struct id16 *who);
+void group_sweep(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid);
 
 /* -- views */
 /* A live group by shown name or alias. NULL: there is none. */

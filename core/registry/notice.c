@@ -13,19 +13,27 @@
 
 /* -- rows */
 
-void notice_put(struct buf *rows, const struct notice_draft *d)
+void notice_id(const char *kind, const struct id16 *whom, struct slice about, struct id16 *out)
 {
 	struct sha256 h;
 	struct id32 hash;
-	struct row_build rb;
 
 	sha256_init(&h);
 	tuple_add_str(&h, "notice");
-	tuple_add_str(&h, d->kind);
-	tuple_add(&h, d->whom->b, sizeof(d->whom->b));
-	tuple_add(&h, d->about.data, d->about.len);
+	tuple_add_str(&h, kind);
+	tuple_add(&h, whom->b, sizeof(whom->b));
+	tuple_add(&h, about.data, about.len);
 	sha256_final(&h, &hash);
-	row_begin(&rb, rows, TABLE_NOTICE, hash.b, 16);
+	memcpy(out->b, hash.b, sizeof(out->b));
+}
+
+void notice_put(struct buf *rows, const struct notice_draft *d)
+{
+	struct row_build rb;
+	struct id16 id;
+
+	notice_id(d->kind, d->whom, d->about, &id);
+	row_begin(&rb, rows, TABLE_NOTICE, id.b, sizeof(id.b));
 	row_put(&rb, NOTICE_KIND, d->kind, strlen(d->kind));
 	row_put(&rb, NOTICE_WHOM, d->whom->b, sizeof(d->whom->b));
 	row_put(&rb, NOTICE_GROUP, d->group.data, d->group.len);
@@ -177,11 +185,14 @@ static const struct {
 } sentences[] = {
 	{ "accept-void", "'%2' had withdrawn from '%1' before you accepted the request" },
 	{ "share-removed", "'%2' in '%1' was removed by its last active seeder: your share of it has ended" },
-	{ "upload-hidden", "'%2' is not listed in '%1': you had left the group" },
+	{ "upload-hidden", "'%2' is not listed in '%1': you are no member of it any more" },
 	{ "owner-now", "you are the owner of '%1' now" },
 	{ "session-superseded", "this device logged in twice: the older session has ended" },
 	{ "name-lost-user", "your user name belongs to an earlier account: you show as '%2'" },
 	{ "name-lost-group", "the name of your group belongs to an earlier one: it shows as '%2'" },
+	{ "name-won-back-user", "your user name is yours again: you show as '%2'" },
+	{ "name-won-back-group", "the name of your group is its own again: it shows as '%2'" },
+	{ "name-won-back-file", "the name of your file in '%1' is its own again: it shows as '%2'" },
 	{ "name-lost-file", "the name of your file in '%1' belongs to an earlier one: it shows as '%2'" },
 };
 

@@ -4,11 +4,12 @@
  * somebody's acknowledged operation; their id is a hash of kind and ids, so that all write the same row. Kinds:
  *   accept-void         (to the owner who accepted)  the user had withdrawn or left
  *   share-removed       (to the sharer)              somebody else's stop_share took the file away
- *   upload-hidden       (to the sharer)              shared in a group that he had left
+ *   upload-hidden       (to the sharer)              shared in a group that he had left, or that had ended
  *   owner-now           (to the new owner)           the group's ownership came to him by a merge
  *   session-superseded  (to the user)                two logins of one device, the older has ended
  *   name-lost-user, name-lost-group, name-lost-file  (to the user, the group's owner, the uploader) the plain name
  *                       belongs to an earlier claim
+ *   name-won-back-user, ..-group, ..-file            (to whoever was told that he lost it) the earlier claim has ended
  * owner-now and share-removed are also written by the very command (leave_group, stop_share) that causes them. */
 #ifndef SHOAL_REGISTRY_NOTICE_H
 #define SHOAL_REGISTRY_NOTICE_H

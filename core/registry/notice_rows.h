@@ -12,6 +12,7 @@ struct notice_draft {
 	const struct stamp *at;
 };
 void notice_put(struct buf *rows, const struct notice_draft *d);
+void notice_id(const char *kind, const struct id16 *whom, struct slice about, struct id16 *out);
 void notice_draft_owner(const struct registry *reg, const struct id16 *gid, const struct id16 *owner,
                         const struct stamp *at, struct buf *rows);
 void notice_draft_share(const struct registry *reg, const char *kind, const struct share_row *s, const struct stamp *at,

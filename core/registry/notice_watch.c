@@ -4,6 +4,7 @@
 
 #include "core/base/name.h"
 #include "core/registry/claims.h"
+#include "core/registry/file_manager.h"
 #include "core/registry/group_manager.h"
 #include "core/registry/notice_rows.h"
 #include "core/registry/registry_internal.h"
@@ -64,6 +65,11 @@ static void watch_sess(struct registry *reg, const struct record *rec, const str
 
 enum { LOSERS_MAX = 32 };
 
+static const char *const lost_kinds[] = { [NAME_USER] = "name-lost-user", [NAME_GROUP] = "name-lost-group",
+	                                  [NAME_FILE] = "name-lost-file" };
+static const char *const won_kinds[] = { [NAME_USER] = "name-won-back-user", [NAME_GROUP] = "name-won-back-group",
+	                                 [NAME_FILE] = "name-won-back-file" };
+
 static bool who_claims(const struct registry *reg, enum name_kind kind, const struct claim *c, struct id16 *whom)
 {
 	switch (kind) {
@@ -75,12 +81,29 @@ static bool who_claims(const struct registry *reg, enum name_kind kind, const st
 	return true;
 }
 
+/* Whoever has the name now, if he was told once that he lost it. What ends a claim: the last member leaves a group, or it
+ * is deleted; a file loses its last seeder; a claim yields. */
+static void watch_freed(struct registry *reg, const struct record *rec, enum name_kind kind, const struct id16 *gid,
+                        struct slice name)
+{
+	struct claim winner = claims_winner(reg, kind, gid, name);
+	struct slice about = slice_of(winner.id.b, sizeof(winner.id.b));
+	struct id16 whom, id;
+
+	if (winner.view == NULL || !who_claims(reg, kind, &winner, &whom))
+		return;
+	notice_id(lost_kinds[kind], &whom, about, &id);
+	if (registry_notice(reg, &id) == NULL)
+		return;
+	notice_put(&reg->found, &(struct notice_draft){ won_kinds[kind], &whom, about,
+	                                                gid != NULL ? notice_group_name(reg, gid) : slice_of(NULL, 0),
+	                                                name, &rec->stamp });
+}
+
 /* Every live claim on the name but the first: they show as aliases from now on. */
 static void watch_name(struct registry *reg, const struct record *rec, enum name_kind kind, const struct id16 *gid,
                        struct slice name)
 {
-	static const char *const kinds[] = { [NAME_USER] = "name-lost-user", [NAME_GROUP] = "name-lost-group",
-		                             [NAME_FILE] = "name-lost-file" };
 	struct claim claims[LOSERS_MAX];
 	char plain[NAME_SHOWN_MAX], alias[NAME_SHOWN_MAX];
 	size_t n = claims_list(reg, kind, gid, name, claims, COUNT_OF(claims));
@@ -92,7 +115,7 @@ static void watch_name(struct registry *reg, const struct record *rec, enum name
 			continue;
 		name_alias(kind, plain, claims[i].id.b, alias);
 		notice_put(&reg->found,
-		           &(struct notice_draft){ kinds[kind], &whom, slice_of(claims[i].id.b, sizeof(claims[i].id.b)),
+		           &(struct notice_draft){ lost_kinds[kind], &whom, slice_of(claims[i].id.b, sizeof(claims[i].id.b)),
 		                                   gid != NULL ? notice_group_name(reg, gid) : slice_of(NULL, 0),
 		                                   slice_str(alias), &rec->stamp });
 	}
@@ -129,7 +152,7 @@ static void watch_left(struct registry *reg, const struct record *rec, const str
 
 	memcpy(gid.b, row->key.data, sizeof(gid.b));
 	memcpy(uid.b, row->key.data + (row->table == TABLE_MEM ? 16 : 32), sizeof(uid.b));
-	if (group_is_member(reg, &gid, &uid) || !group_lives(reg, &gid))
+	if (group_is_member(reg, &gid, &uid))
 		return;
 	struct registry_iter it = registry_by(reg, INDEX_MEMBER_SHARES, gid.b, 16, uid.b, 16);
 	while ((s = registry_next(&it)) != NULL)
@@ -139,8 +162,74 @@ static void watch_left(struct registry *reg, const struct record *rec, const str
 static bool concerns_shares(const struct record *rec, const struct wire_row *row)
 {
 	if (row->table == TABLE_MEM)
-		return rec->op == OP_LEAVE_GROUP || rec->op == OP_REMOVE_MEMBER;
+		return rec->op == OP_LEAVE_GROUP || rec->op == OP_REMOVE_MEMBER || rec->op == OP_DELETE_GROUP;
 	return row->table == TABLE_SHARE && (rec->op == OP_UPLOAD_FILE_DATA || rec->op == OP_UPDATE_FILE_INFO);
+}
+
+/* -- names that are free again */
+
+static void freed_by_group(struct registry *reg, const struct record *rec, const struct id16 *gid)
+{
+	const struct group_row *group = registry_group(reg, gid);
+	if (group != NULL && !group_lives(reg, gid))
+		watch_freed(reg, rec, NAME_GROUP, NULL, group->name);
+}
+
+static void freed_by_share(struct registry *reg, const struct record *rec, const struct wire_row *row)
+{
+	struct id16 gid, fid;
+
+	memcpy(gid.b, row->key.data, sizeof(gid.b));
+	memcpy(fid.b, row->key.data + 16, sizeof(fid.b));
+	const struct file_row *file = registry_file(reg, &gid, &fid);
+	if (file != NULL && group_lives(reg, &gid) && !file_has_seeder(reg, &gid, &fid))
+		watch_freed(reg, rec, NAME_FILE, &gid, file->name);
+}
+
+static void freed_by_yield(struct registry *reg, const struct record *rec, const struct wire_row *row)
+{
+	struct id16 id, fid;
+
+	memcpy(id.b, row->key.data, sizeof(id.b));
+	const struct user_row *user = row->table == TABLE_USER ? registry_user(reg, &id) : NULL;
+	if (user != NULL)
+		watch_freed(reg, rec, NAME_USER, NULL, user->name);
+	const struct group_row *group = row->table == TABLE_GROUP ? registry_group(reg, &id) : NULL;
+	if (group != NULL)
+		watch_freed(reg, rec, NAME_GROUP, NULL, group->name);
+	if (row->table != TABLE_FILE)
+		return;
+	memcpy(fid.b, row->key.data + 16, sizeof(fid.b));
+	const struct file_row *file = registry_file(reg, &id, &fid);
+	if (file != NULL)
+		watch_freed(reg, rec, NAME_FILE, &id, file->name);
+}
+
+static bool may_free(const struct record *rec)
+{
+	return rec->op == OP_LEAVE_GROUP || rec->op == OP_REMOVE_MEMBER || rec->op == OP_DELETE_GROUP ||
+	       rec->op == OP_STOP_SHARE || rec->op == OP_YIELD;
+}
+
+void notice_names_freed(struct registry *reg, const struct record *rec)
+{
+	struct cursor c = cursor_of(rec->rows.data, rec->rows.len);
+	struct id16 last = { { 0 } }, id;
+
+	while (may_free(rec) && cursor_left(&c) != 0) {
+		struct wire_row row;
+		wire_row_get(&c, &row);
+		if (row.key.len < sizeof(id.b))
+			continue;
+		memcpy(id.b, row.key.data, sizeof(id.b));
+		if (row.table == TABLE_SHARE)
+			freed_by_share(reg, rec, &row);
+		else if (rec->op == OP_YIELD)
+			freed_by_yield(reg, rec, &row);
+		else if ((row.table == TABLE_MEM || row.table == TABLE_GROUP) && !id16_eq(&last, &id))
+			freed_by_group(reg, rec, &id);
+		last = id;
+	}
 }
 
 /* -- owners */
@@ -231,7 +320,7 @@ void notice_record_done(struct registry *reg, const struct record *rec, const st
 		struct wire_row row;
 		wire_row_get(&c, &row);
 		if (rec->op == OP_CREATE_USER || rec->op == OP_CREATE_GROUP || rec->op == OP_ACCEPT_REQUEST ||
-		    rec->op == OP_UPLOAD_FILE_DATA)
+		    rec->op == OP_UPLOAD_FILE_DATA || rec->op == OP_YIELD)
 			watch_claims(reg, rec, &row);
 		if (concerns_shares(rec, &row))
 			watch_left(reg, rec, &row);

@@ -164,4 +164,6 @@ struct owners {
 };
 enum shoal_err notice_owners_before(const struct registry *reg, const struct record *rec, struct owners *out);
 void notice_record_done(struct registry *reg, const struct record *rec, const struct owners *before);
+/* The same for own records too: who was told that he lost a name is told when it is his again. */
+void notice_names_freed(struct registry *reg, const struct record *rec);
 #endif

@@ -277,6 +277,8 @@ static enum shoal_err apply_record(struct change *ch, const struct record *rec, 
 		drop_closed(ch);
 	if (rc == SHOAL_OK && ch->rec != NULL)
 		notice_record_done(ch->reg, rec, &owners);
+	if (rc == SHOAL_OK)
+		notice_names_freed(ch->reg, rec);
 	free(owners.list);
 	if (rc == SHOAL_OK && ch->reg->found.failed)
 		rc = SHOAL_EBUSY;

@@ -71,6 +71,7 @@ enum close_reason {
 	CLOSE_SUPERSEDED = 4, /* a newer session of the same device, or too many sessions */
 	CLOSE_PASSWORD = 5,   /* the password was changed */
 	CLOSE_ENDED = 6,      /* ended from another session of the user */
+	CLOSE_DELETED = 7,    /* the group was deleted */
 };
 
 /* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; vectors rest on that. */

@@ -234,6 +234,21 @@ static enum shoal_err keep_change(struct commit *c, struct change *ch, struct un
 
 /* -- changes */
 
+/* What a change did to somebody else's work is written down in the same transaction. */
+static void add_notices(struct commit *c, struct undo **undo)
+{
+	for (;;) {
+		struct op op;
+		op_begin(c->reg, OP_NOTICE, NULL, c->env->wall_ms(c->env->ctx), &op);
+		if (!registry_take_notices(c->reg, &op) || op_is_empty(&op)) {
+			op_fini(&op);
+			return;
+		}
+		if (registry_apply_op(c->reg, &op, c->open.txn, undo) != SHOAL_OK)
+			return; /* no memory: the next merge brings what is still to be told */
+	}
+}
+
 enum shoal_err commit_op(struct commit *c, struct op *op, struct stamp *stamp, struct error *e)
 {
 	struct undo *undo = NULL;
@@ -260,6 +275,7 @@ enum shoal_err commit_op(struct commit *c, struct op *op, struct stamp *stamp, s
 		free(ch);
 		return error_set(e, rc, rc == SHOAL_EQUOTA ? "too much for one operation" : "no memory");
 	}
+	add_notices(c, &undo);
 	return keep_change(c, ch, undo, 0, e);
 }
 
@@ -281,21 +297,6 @@ enum shoal_err commit_batch_add(struct commit *c, struct slice record, struct er
 		return error_set(e, SHOAL_EBUSY, "no memory");
 	rc = registry_apply(c->reg, record, c->env->wall_ms(c->env->ctx), c->open.txn, &c->batch);
 	return rc == SHOAL_OK ? SHOAL_OK : error_set(e, rc, "%s", error_default(rc));
-}
-
-/* What the merge did to somebody's work is written down in the same transaction. */
-static void add_notices(struct commit *c, struct undo **undo)
-{
-	for (;;) {
-		struct op op;
-		op_begin(c->reg, OP_NOTICE, NULL, c->env->wall_ms(c->env->ctx), &op);
-		if (!registry_take_notices(c->reg, &op) || op_is_empty(&op)) {
-			op_fini(&op);
-			return;
-		}
-		if (registry_apply_op(c->reg, &op, c->open.txn, undo) != SHOAL_OK)
-			return; /* no memory: the next merge brings what is still to be told */
-	}
 }
 
 void commit_batch_end(struct commit *c, uint16_t from)

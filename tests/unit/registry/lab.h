@@ -58,7 +58,7 @@ static inline void lab_keep(struct lab *lab, struct slice bytes)
 }
 
 /* Applies the begun op, keeps its record; the change is durable at once. */
-static inline void lab_apply(struct lab *lab)
+static inline void lab_apply_one(struct lab *lab)
 {
 	struct store_txn *txn = store_txn_new();
 	struct undo *undo = NULL;
@@ -70,6 +70,24 @@ static inline void lab_apply(struct lab *lab)
 	lab_keep(lab, bytes);
 	store_txn_free(txn);
 	registry_commit_done(lab->reg, undo);
+}
+
+/* What the last change did to others is written down too. The stamp in lab->op stays the command's. */
+static inline void lab_tell(struct lab *lab)
+{
+	struct op command = lab->op;
+	lab_begin(lab, OP_NOTICE);
+	if (registry_take_notices(lab->reg, &lab->op))
+		lab_apply_one(lab);
+	else
+		op_fini(&lab->op);
+	lab->op = command;
+}
+
+static inline void lab_apply(struct lab *lab)
+{
+	lab_apply_one(lab);
+	lab_tell(lab);
 }
 
 /* rc of a command whose op was begun: applied if it is OK. */
@@ -93,11 +111,7 @@ static inline void lab_take(struct lab *lab, const struct buf *record)
 	if (rc == SHOAL_OK) {
 		lab_keep(lab, bytes);
 		registry_commit_done(lab->reg, undo);
-		lab_begin(lab, OP_NOTICE);
-		if (registry_take_notices(lab->reg, &lab->op))
-			lab_apply(lab);
-		else
-			op_fini(&lab->op);
+		lab_tell(lab);
 	}
 }
 
