@@ -17,9 +17,10 @@ void sha256_init(struct sha256 *h);
 void sha256_update(struct sha256 *h, const void *data, size_t len);
 void sha256_final(struct sha256 *h, struct id32 *out);
 void sha256_of(const void *data, size_t len, struct id32 *out);
-/* Two hashes, each over len bytes of its own: the same as two sha256_update(), in not much more than the time of one if
- * the processor has SHA instructions and both stand between two blocks of 64 bytes. The data may be the same. */
-void sha256_update_pair(struct sha256 *a, const void *data_a, struct sha256 *b, const void *data_b, size_t len);
+/* Two hashes at once: the same as two sha256_update(), as far as both reach in not much more than the time of one, if the
+ * processor has SHA instructions and both stand between two blocks of 64 bytes. The data may be the same. */
+void sha256_update_pair(struct sha256 *a, const void *data_a, size_t len_a, struct sha256 *b, const void *data_b,
+                        size_t len_b);
 
 /* The state between two blocks, so that hashing can go on in a later run: only when a multiple of 64 bytes has been
  * hashed (false otherwise). The caller remembers how many bytes that was. */

@@ -117,17 +117,18 @@ static void count(SHA256_CTX *ctx, size_t bytes)
 	ctx->Nh = (SHA_LONG)(bits >> 32);
 }
 
-void sha256_update_pair(struct sha256 *a, const void *data_a, struct sha256 *b, const void *data_b, size_t len)
+void sha256_update_pair(struct sha256 *a, const void *data_a, size_t len_a, struct sha256 *b, const void *data_b,
+                        size_t len_b)
 {
 	const uint8_t *pa = data_a, *pb = data_b;
-	size_t whole = 0;
+	size_t both = len_a < len_b ? len_a : len_b, whole = 0;
 
-	if (len >= BLOCK && a->ctx.num == 0 && b->ctx.num == 0 && has_sha()) {
-		whole = len - len % BLOCK;
+	if (both >= BLOCK && a->ctx.num == 0 && b->ctx.num == 0 && has_sha()) {
+		whole = both - both % BLOCK;
 		pair_blocks(a->ctx.h, pa, b->ctx.h, pb, whole / BLOCK);
 		count(&a->ctx, whole);
 		count(&b->ctx, whole);
 	}
-	sha256_update(a, pa + whole, len - whole);
-	sha256_update(b, pb + whole, len - whole);
+	sha256_update(a, pa + whole, len_a - whole);
+	sha256_update(b, pb + whole, len_b - whole);
 }

@@ -35,16 +35,20 @@ static void a_pair_is_two_hashes(void)
 		struct sha256 pair[2], alone[2];
 		struct id32 got, want;
 		const uint8_t *from[2] = { data[0] + check_random(64), data[i % 3 == 0 ? 0 : 1] + check_random(64) };
-		size_t len = check_random(3) == 0 ? check_random(200) : check_random(sizeof(data[0]) - 64);
+		size_t len[2] = { check_random(sizeof(data[0]) - 64), check_random(sizeof(data[0]) - 64) };
+		if (i % 4 == 0)
+			len[i % 2] = check_random(200);
+		if (i % 5 == 0)
+			len[1] = len[0];
 		for (int k = 0; k < 2; k++) {
 			size_t before = check_random(2) * 64 * check_random(9) + (check_random(4) == 0 ? check_random(64) : 0);
 			sha256_init(&alone[k]);
 			sha256_update(&alone[k], data[k], before);
 			pair[k] = alone[k];
 		}
-		sha256_update_pair(&pair[0], from[0], &pair[1], from[1], len);
+		sha256_update_pair(&pair[0], from[0], len[0], &pair[1], from[1], len[1]);
 		for (int k = 0; k < 2; k++) {
-			sha256_update(&alone[k], from[k], len);
+			sha256_update(&alone[k], from[k], len[k]);
 			sha256_update(&alone[k], data[k], 77);
 			sha256_update(&pair[k], data[k], 77);
 			sha256_final(&alone[k], &want);
@@ -63,7 +67,7 @@ static void a_pair_counts_past_512_mib(void)
 	sha256_init(&pair[1]);
 	sha256_init(&alone);
 	for (int i = 0; i < 513; i++) {
-		sha256_update_pair(&pair[0], block, &pair[1], block, sizeof(block));
+		sha256_update_pair(&pair[0], block, sizeof(block), &pair[1], block, sizeof(block));
 		sha256_update(&alone, block, sizeof(block));
 	}
 	sha256_final(&alone, &want);
