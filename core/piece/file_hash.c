@@ -1,9 +1,10 @@
 /* core/piece/file_hash.c - one pass, two hashes.
  *
  * A ring of buffers, one piece each. A thread that wants work takes, in this order: the next piece of the whole-file
- * chain if it has been read and nobody is at the chain; else the next piece of the file, if a buffer is free and nobody
- * is reading, which it then also hashes by itself while it is in its cache. So the chain, which cannot be shared out,
- * never waits for a thread that could do it, and with n threads n - 1 of them read and hash pieces. */
+ * chain if it has been read and nobody is at the chain; else the next two pieces of the file, if buffers are free and
+ * nobody is reading, which it then also hashes, both at once, while they are in its cache. So the chain, which cannot be
+ * shared out, never waits for a thread that could do it, and with n threads n - 1 of them read and hash pieces. One
+ * thread alone hashes each piece and the chain at once. */
 #include "core/piece/file_hash.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@
 
 enum {
 	THREADS_MAX = 10,
-	SPARE_SLOTS = 3,           /* buffers beyond one a thread: how far the reader may be ahead of the chain */
+	SPARE_SLOTS = 5,           /* buffers beyond one a thread: how far reading may be ahead of the chain */
 	HELPERS_FROM_PIECES = 4,   /* smaller files are hashed sooner than a helper has woken */
 };
 
@@ -36,6 +37,7 @@ struct hasher {
 	struct metainfo *mi; /* hashes[i] is written by whoever hashes piece i */
 	struct file_hash_progress *progress;
 	uint32_t nslots;
+	bool alone; /* no helpers were asked for */
 	/* -- the thread that holds `chaining` */
 	struct sha256 chain;
 	/* -- the thread that holds `reading` */
@@ -91,50 +93,112 @@ static void release_if_done(struct hasher *h, struct slot *s)
 		h->over = true;
 }
 
-/* Locked on entry and return; lets go of the lock to hash. */
-static void do_chain(struct hasher *h, struct slot *s)
+/* Locked. The next slot of the chain, if it can go on and nobody is at it. */
+static struct slot *chain_ready(struct hasher *h)
 {
-	h->chaining = true;
-	pthread_mutex_unlock(&h->lock);
-	sha256_update(&h->chain, s->data, s->len);
+	struct slot *s = &h->slots[h->chain_next % h->nslots];
+
+	return !h->chaining && s->filled && !s->chained && s->piece == h->chain_next ? s : NULL;
+}
+
+/* Locked: the chain has gone through that slot. */
+static void chain_done(struct hasher *h, struct slot *s)
+{
 	if (h->progress != NULL)
 		atomic_fetch_add(&h->progress->done, s->len);
-	pthread_mutex_lock(&h->lock);
 	h->chaining = false;
 	h->chain_next++;
 	s->chained = true;
 	release_if_done(h, s);
 }
 
-/* Locked on entry and return. Reads the next piece, gives it to the chain, hashes it. */
-static void do_piece(struct hasher *h, struct slot *s)
+/* Locked on entry and return; lets go of the lock to hash. */
+static void do_chain(struct hasher *h, struct slot *s)
 {
+	h->chaining = true;
+	pthread_mutex_unlock(&h->lock);
+	sha256_update(&h->chain, s->data, s->len);
+	pthread_mutex_lock(&h->lock);
+	chain_done(h, s);
+}
+
+static bool can_read(const struct hasher *h)
+{
+	return !h->reading && h->read_next < h->mi->npieces && !h->slots[h->read_next % h->nslots].filled;
+}
+
+/* Locked on entry and return. Reads the next piece and gives it to the chain; NULL: it failed, and all is over. */
+static struct slot *read_piece(struct hasher *h)
+{
+	struct slot *s = &h->slots[h->read_next % h->nslots];
+	uint32_t piece = h->read_next++, len = metainfo_piece_len(h->mi, piece);
 	struct error e = { 0 };
-	uint32_t piece = h->read_next++;
 
 	h->reading = true;
 	pthread_mutex_unlock(&h->lock);
-	uint32_t len = metainfo_piece_len(h->mi, piece);
 	enum shoal_err rc = file_reader_read(&h->reader, metainfo_piece_offset(h->mi, piece), s->data, len, &e);
 	pthread_mutex_lock(&h->lock);
 	h->reading = false;
 	if (rc != SHOAL_OK) {
 		error_set(&e, rc, rc == SHOAL_ECONFLICT ? "'%s' changed while it was read" : "cannot read '%s'", h->shown);
 		fail(h, rc, &e);
-		return;
+		return NULL;
 	}
 	s->piece = piece;
 	s->len = len;
 	s->filled = true;
 	pthread_cond_broadcast(&h->changed);
-	pthread_mutex_unlock(&h->lock);
+	return s;
+}
 
-	sha256_of(s->data, len, &h->mi->hashes[piece]);
-
-	pthread_mutex_lock(&h->lock);
+/* Locked on entry and return. */
+static void piece_hashed(struct hasher *h, struct slot *s, struct sha256 *hash)
+{
+	sha256_final(hash, &h->mi->hashes[s->piece]);
 	h->nhashed++;
 	s->hashed = true;
 	release_if_done(h, s);
+}
+
+/* Locked on entry and return. A piece together with the same piece of the chain: for one thread that has to do it all. */
+static void do_piece_and_chain(struct hasher *h)
+{
+	struct slot *s = read_piece(h);
+	struct sha256 hash;
+
+	if (s == NULL)
+		return;
+	assert(s == chain_ready(h));
+	h->chaining = true;
+	pthread_mutex_unlock(&h->lock);
+	sha256_init(&hash);
+	sha256_update_pair(&hash, s->data, s->len, &h->chain, s->data, s->len);
+	pthread_mutex_lock(&h->lock);
+	piece_hashed(h, s, &hash);
+	chain_done(h, s);
+}
+
+/* Locked on entry and return. Two pieces, or one if there are no more, while others see to the chain. */
+static void do_pieces(struct hasher *h)
+{
+	struct slot *a = read_piece(h), *b = NULL;
+	struct sha256 hash[2];
+
+	if (a != NULL && can_read(h))
+		b = read_piece(h);
+	if (a == NULL || h->over)
+		return;
+	pthread_mutex_unlock(&h->lock);
+	sha256_init(&hash[0]);
+	sha256_init(&hash[1]);
+	if (b != NULL)
+		sha256_update_pair(&hash[0], a->data, a->len, &hash[1], b->data, b->len);
+	else
+		sha256_update(&hash[0], a->data, a->len);
+	pthread_mutex_lock(&h->lock);
+	piece_hashed(h, a, &hash[0]);
+	if (b != NULL)
+		piece_hashed(h, b, &hash[1]);
 }
 
 /* Every thread's life: take what can be done until all is done. */
@@ -142,24 +206,23 @@ static void work_along(struct hasher *h)
 {
 	pthread_mutex_lock(&h->lock);
 	while (!h->over) {
-		struct slot *chain = &h->slots[h->chain_next % h->nslots];
-		struct slot *next = &h->slots[h->read_next % h->nslots];
+		struct slot *chain = chain_ready(h);
 
 		if (h->progress != NULL && atomic_load(&h->progress->cancel)) {
 			fail(h, SHOAL_ECANCELLED, NULL);
 			break;
 		}
-		bool can_chain = !h->chaining && chain->filled && !chain->chained && chain->piece == h->chain_next;
-		bool can_read = !h->reading && h->read_next < h->mi->npieces && !next->filled;
-		if (!can_chain && !can_read) {
+		if (chain == NULL && !can_read(h)) {
 			pthread_cond_wait(&h->changed, &h->lock); /* whoever finishes something wakes us */
 			continue;
 		}
 		h->working++;
-		if (can_chain)
+		if (chain != NULL)
 			do_chain(h, chain);
+		else if (h->alone)
+			do_piece_and_chain(h);
 		else
-			do_piece(h, next);
+			do_pieces(h);
 		h->working--;
 		pthread_cond_broadcast(&h->changed);
 	}
@@ -233,6 +296,7 @@ static enum shoal_err hash_all(int fd, const char *shown, struct workers *pool, 
 		return error_set(e, SHOAL_EBUSY, "out of memory hashing '%s'", shown);
 	h->progress = progress;
 	h->over = mi->npieces == 0;
+	h->alone = nthreads == 1;
 	post_helpers(h, pool, nthreads - 1);
 	work_along(h);
 
