@@ -14,6 +14,7 @@ enum {
 	DISK_RETRY_MS = 2000,
 	SMALL_FILE = 16 << 20, /* published in batches: one syncfs for many */
 	BATCH_MOST = 64,
+	FRONT_LATE = 64 << 20, /* twice the window that is fetched at random: the front comes on in leaps */
 };
 
 /* -- open */
@@ -59,6 +60,20 @@ static void run_open(struct task *task)
 	free(name);
 }
 
+static void make_front(struct download *dl)
+{
+	if (dl->front == NULL && !dl->front_broken)
+		dl->front_broken = storage_front_new(dl->st, &dl->front, &dl->front_error) != SHOAL_OK;
+}
+
+static enum shoal_err make_sink(struct download *dl, struct error *e)
+{
+	make_front(dl);
+	enum shoal_err rc = piece_sink_init(&dl->sink, dl->st, dl->meta, dl->front, &dl->limit, e);
+	dl->sink_ready = rc == SHOAL_OK;
+	return rc;
+}
+
 static enum shoal_err begin_run(struct download *dl, struct error *e)
 {
 	struct transfers *t = dl->job.t;
@@ -72,13 +87,12 @@ static enum shoal_err begin_run(struct download *dl, struct error *e)
 		return error_set(e, SHOAL_EBUSY, "'%s' is being downloaded already", dl->name);
 	}
 	file_close_channels(dl->file, SHOAL_OK); /* from before: nobody noted who has what; they are opened anew */
-	rc = piece_sink_init(&dl->sink, dl->st, dl->meta, &dl->limit, e);
+	rc = make_sink(dl, e);
 	if (rc != SHOAL_OK) {
 		file_release(dl->file);
 		dl->file = NULL;
 		return rc;
 	}
-	dl->sink_ready = true;
 	dl->file->download = dl;
 	rc = download_make_swarm(dl, e);
 	if (rc != SHOAL_OK)
@@ -194,9 +208,11 @@ void download_kick_disk(struct download *dl)
 {
 	if (dl->phase != PHASE_RUN && dl->phase != PHASE_COPY)
 		return;
-	if (dl->front == NULL && !dl->front_broken)
-		dl->front_broken = storage_front_new(dl->st, &dl->front, &dl->front_error) != SHOAL_OK;
-	if (dl->front != NULL && !dl->front_broken && !dl->front_busy && storage_front_behind(dl->front) > 0) {
+	make_front(dl);
+	/* Who verifies a piece takes the front along. The pool is for what that leaves behind: a run of pieces that one
+	 * piece has joined, what was there at the start, what came by no connection. */
+	uint64_t late = dl->phase == PHASE_COPY ? 1 : FRONT_LATE;
+	if (dl->front != NULL && !dl->front_broken && !dl->front_busy && storage_front_behind(dl->front) >= late) {
 		dl->front_busy = true;
 		dl->front_task.run = run_front;
 		dl->front_task.done = front_done;
@@ -295,8 +311,7 @@ static void rechecked(struct task *task)
 		if (!bitfield_has(storage_bitfield(dl->st), i))
 			swarm_on_lost(dl->swarm, i);
 	job_count(&dl->job, storage_verified_bytes(dl->st));
-	if (dl->swarm != NULL && piece_sink_init(&dl->sink, dl->st, dl->meta, &dl->limit, &e) == SHOAL_OK) {
-		dl->sink_ready = true;
+	if (dl->swarm != NULL && make_sink(dl, &e) == SHOAL_OK) {
 		job_set_state(&dl->job, JOB_STATE_DOWNLOADING);
 		dl->swarm_due = true;
 	} else if (dl->swarm != NULL || begin_run(dl, &e) != SHOAL_OK) {

@@ -1,6 +1,6 @@
 /* client/peer_conn.h - private to client/peer_*.c: a connection as its transfer thread sees it.
  *
- * peer_conn.c opens and reads, peer_send.c writes, peer_io.c has the threads and the verifying. Everything here happens
+ * peer_conn.c opens and reads, peer_send.c writes, peer_verify.c checks and stores, peer_io.c has the threads. Everything here happens
  * on the connection's thread, except peer_io_open() and the release, before and after that thread knows it. */
 #ifndef SHOAL_CLIENT_PEER_CONN_H
 #define SHOAL_CLIENT_PEER_CONN_H
@@ -32,8 +32,9 @@ struct io_thread {
 	struct peer_io *io;
 	unsigned index;
 	pthread_t id;
-	struct queue *cmds;        /* struct io_cmd, from the engine and from threads that hand over a piece to verify */
-	atomic_uint verifying;     /* pieces handed to this thread and not done */
+	struct queue *cmds;        /* struct io_cmd, from the engine and from threads that call for help */
+	struct io_cmd verify;      /* in cmds while called */
+	bool called;               /* protected by verify_lock: to verify pieces */
 	/* -- this thread only */
 	struct loop *loop;
 	struct loop_watch *watch;
@@ -49,6 +50,10 @@ struct peer_io {
 	struct piece_pool *pool;
 	unsigned nthreads;
 	struct io_thread *threads;
+	/* -- protected by verify_lock, a leaf */
+	pthread_mutex_t verify_lock;
+	TAILQ_HEAD(, piece_ask) to_verify; /* whole pieces, the oldest first */
+	unsigned nto_verify;
 	/* -- engine only */
 	unsigned *load; /* connections per thread */
 	bool stopped;
@@ -148,8 +153,10 @@ void conn_serve_stop(struct peer_conn *c, uint32_t ch, uint32_t piece);
 void conn_take_serves(struct peer_conn *c);
 void conn_serve_back(struct peer_conn *c, struct piece_serve *serve, bool whole); /* to the engine */
 
-/* -- peer_io.c */
+/* -- peer_verify.c */
 void ask_back(struct piece_ask *ask, enum ask_result result); /* to the engine; gives the buffer back */
 /* A whole piece is in the buffer: hash and write it, here or on a thread that has less to do. */
-void ask_verify(struct io_thread *t, struct piece_ask *ask);
+void verify_put(struct io_thread *t, struct piece_ask *ask);
+bool verify_some(struct peer_io *io);        /* one or two of those that wait; false: none did */
+void verify_on_call(struct io_thread *t);    /* t was called to help */
 #endif

@@ -1,4 +1,4 @@
-/* client/peer_io.c - the threads, their commands, and the verifying of pieces. */
+/* client/peer_io.c - the threads and their commands. */
 #include "client/peer_io.h"
 
 #include <assert.h>
@@ -10,105 +10,7 @@
 #include "core/base/env.h"
 #include "core/base/mem.h"
 
-enum {
-	TICK_MS = 1000,
-	HANDED_MAX = 2, /* pieces that wait for one thread to verify them; past that the receiver does it itself */
-};
-
-/* -- sinks */
-
-enum shoal_err piece_sink_init(struct piece_sink *sink, struct storage *st, const struct metainfo *meta,
-                               struct peer_rate *limit, struct error *e)
-{
-	*sink = (struct piece_sink){ .meta = meta, .limit = limit };
-	pthread_mutex_init(&sink->lock, NULL);
-	pthread_cond_init(&sink->idle, NULL);
-	while (sink->nwriters < SINK_WRITERS) {
-		enum shoal_err rc = storage_writer_open(st, &sink->writers[sink->nwriters], e);
-		if (rc != SHOAL_OK && sink->nwriters == 0) {
-			piece_sink_fini(sink);
-			return rc;
-		}
-		if (rc != SHOAL_OK)
-			break; /* fewer will do */
-		sink->nidle = ++sink->nwriters;
-	}
-	return SHOAL_OK;
-}
-
-void piece_sink_fini(struct piece_sink *sink)
-{
-	assert(sink->nidle == sink->nwriters);
-	for (unsigned i = 0; i < sink->nwriters; i++)
-		storage_writer_close(sink->writers[i]);
-	sink->nwriters = sink->nidle = 0;
-	pthread_cond_destroy(&sink->idle);
-	pthread_mutex_destroy(&sink->lock);
-}
-
-static enum shoal_err sink_write(struct piece_sink *sink, uint32_t piece, const uint8_t *data, size_t len,
-                                 struct error *e)
-{
-	pthread_mutex_lock(&sink->lock);
-	while (sink->nidle == 0)
-		pthread_cond_wait(&sink->idle, &sink->lock);
-	struct storage_writer *w = sink->writers[--sink->nidle];
-	pthread_mutex_unlock(&sink->lock);
-
-	enum shoal_err rc = storage_write_piece(w, piece, data, len, e);
-
-	pthread_mutex_lock(&sink->lock);
-	sink->writers[sink->nidle++] = w;
-	pthread_cond_signal(&sink->idle);
-	pthread_mutex_unlock(&sink->lock);
-	return rc;
-}
-
-/* -- verifying */
-
-void ask_back(struct piece_ask *ask, enum ask_result result)
-{
-	piece_pool_give(ask->io->pool, ask->buf);
-	ask->buf = NULL;
-	ask->result = result;
-	ask->ev.type = PEER_ASK_DONE;
-	queue_post(ask->io->config.events, &ask->ev.node);
-}
-
-static void verify(struct piece_ask *ask)
-{
-	struct piece_sink *sink = ask->sink;
-	enum ask_result result = ASK_OK;
-
-	if (!metainfo_piece_ok(sink->meta, ask->piece, ask->buf, ask->length))
-		result = ASK_BAD;
-	else if (sink_write(sink, ask->piece, ask->buf, ask->length, &ask->error) != SHOAL_OK)
-		result = ASK_DISK;
-	ask_back(ask, result);
-}
-
-void ask_verify(struct io_thread *t, struct piece_ask *ask)
-{
-	struct io_thread *best = NULL;
-	unsigned least = HANDED_MAX;
-
-	for (unsigned i = 0; i < t->io->nthreads; i++) {
-		struct io_thread *other = &t->io->threads[i];
-		unsigned n = atomic_load_explicit(&other->verifying, memory_order_relaxed);
-		if (other != t && n < least) {
-			least = n;
-			best = other;
-		}
-	}
-	if (best == NULL) {
-		verify(ask);
-		return;
-	}
-	atomic_fetch_add_explicit(&best->verifying, 1, memory_order_relaxed);
-	ask->cmd.type = IO_VERIFY;
-	ask->cmd.conn = NULL;
-	queue_post(best->cmds, &ask->cmd.node);
-}
+enum { TICK_MS = 1000 };
 
 struct piece_ask *peer_event_ask(struct peer_event *ev)
 {
@@ -159,8 +61,7 @@ static void run_command(struct io_thread *t, struct io_cmd *cmd)
 	case IO_RELEASE: peer_conn_free(c); return;
 	case IO_VERIFY:
 		owned = true;
-		verify(container_of(cmd, struct piece_ask, cmd));
-		atomic_fetch_sub_explicit(&t->verifying, 1, memory_order_relaxed);
+		verify_on_call(t);
 		break;
 	case IO_STOP: loop_stop(t->loop); return;
 	}
@@ -211,9 +112,9 @@ static bool thread_start(struct peer_io *io, struct io_thread *t, struct error *
 {
 	t->io = io;
 	t->index = (unsigned)(t - io->threads);
-	atomic_init(&t->verifying, 0);
 	LIST_INIT(&t->conns);
 	t->stop.type = IO_STOP;
+	t->verify.type = IO_VERIFY;
 	t->loop = loop_new(e);
 	if (t->loop == NULL)
 		return false;
@@ -244,6 +145,8 @@ struct peer_io *peer_io_new(const struct peer_io_config *config, struct error *e
 	io->threads = xalloc(config->threads * sizeof(*io->threads));
 	io->load = xalloc(config->threads * sizeof(*io->load));
 	io->pool = piece_pool_new(config->buffers);
+	pthread_mutex_init(&io->verify_lock, NULL);
+	TAILQ_INIT(&io->to_verify);
 	io->server_tls = tls_ctx_server(config->identity, alpns, COUNT_OF(alpns), e);
 	io->client_tls = io->server_tls == NULL ? NULL : tls_ctx_client(config->identity, ALPN_PEER, e);
 	bool ok = io->client_tls != NULL;
@@ -265,10 +168,12 @@ void peer_io_stop(struct peer_io *io)
 	for (unsigned i = 0; i < io->nthreads; i++)
 		pthread_join(io->threads[i].id, NULL);
 	io->stopped = true;
+	while (verify_some(io))
+		;
 	for (unsigned i = 0; i < io->nthreads; i++) {
 		struct io_thread *t = &io->threads[i];
 		struct peer_conn *c;
-		/* First what others have left for it: pieces to verify, connections to open. */
+		/* First what others have left for it: connections to open. */
 		for (struct queue_node *n = queue_take_all(t->cmds); n != NULL;) {
 			struct queue_node *next = n->next;
 			run_command(t, container_of(n, struct io_cmd, node));
@@ -295,6 +200,8 @@ void peer_io_free(struct peer_io *io)
 	}
 	tls_ctx_free(io->client_tls);
 	tls_ctx_free(io->server_tls);
+	assert(TAILQ_EMPTY(&io->to_verify));
+	pthread_mutex_destroy(&io->verify_lock);
 	piece_pool_free(io->pool);
 	free(io->threads);
 	free(io->load);

@@ -103,6 +103,7 @@ unsigned peer_conn_thread(const struct peer_conn *c);
 struct piece_sink {
 	/* -- immutable */
 	const struct metainfo *meta;
+	struct storage_front *front; /* goes along when a piece is verified; NULL: there is none. Borrowed */
 	struct peer_rate *limit; /* the job's */
 	/* -- protected by lock */
 	pthread_mutex_t lock;
@@ -111,7 +112,7 @@ struct piece_sink {
 	unsigned nwriters, nidle; /* writers[0 .. nidle) are in nobody's hands */
 };
 enum shoal_err piece_sink_init(struct piece_sink *sink, struct storage *st, const struct metainfo *meta,
-                               struct peer_rate *limit, struct error *e);
+                               struct storage_front *front, struct peer_rate *limit, struct error *e);
 void piece_sink_fini(struct piece_sink *sink);
 
 enum ask_result {

@@ -84,7 +84,7 @@ static void took_data(struct peer_conn *c, size_t n)
 			return;
 		TAILQ_REMOVE(&c->asks, ask, entry);
 		c->into = NULL;
-		ask_verify(c->thread, ask);
+		verify_put(c->thread, ask);
 	} else if (c->data_left == 0 || c->untold >= FRAME_LEAST) {
 		tell_bytes(c);
 	}

@@ -145,12 +145,17 @@ enum shoal_err metainfo_verify(const struct metainfo *mi, struct error *e)
 	return SHOAL_OK;
 }
 
+bool metainfo_piece_is(const struct metainfo *mi, uint32_t piece, size_t len, const struct id32 *hash)
+{
+	return piece < mi->npieces && len == metainfo_piece_len(mi, piece) && id32_eq(hash, &mi->hashes[piece]);
+}
+
 bool metainfo_piece_ok(const struct metainfo *mi, uint32_t piece, const void *data, size_t len)
 {
 	struct id32 hash;
 
 	if (piece >= mi->npieces || len != metainfo_piece_len(mi, piece))
-		return false;
+		return false; /* not worth hashing */
 	sha256_of(data, len, &hash);
-	return id32_eq(&hash, &mi->hashes[piece]);
+	return metainfo_piece_is(mi, piece, len, &hash);
 }

@@ -60,6 +60,8 @@ void metainfo_seal(struct metainfo *mi);
 enum shoal_err metainfo_verify(const struct metainfo *mi, struct error *e);
 /* Whether `data` is that piece: right length and right hash. */
 bool metainfo_piece_ok(const struct metainfo *mi, uint32_t piece, const void *data, size_t len);
+/* The same for who has made the hash of the len bytes himself. */
+bool metainfo_piece_is(const struct metainfo *mi, uint32_t piece, size_t len, const struct id32 *hash);
 
 /* A cache file: written atomically; loading verifies it, and takes it only if it is `content_id` (NULL: any).
  * SHOAL_ENOTFOUND: no such file; SHOAL_EINTEGRITY: damaged or another content. */

@@ -6,8 +6,8 @@
  * file (flock).
  *
  * Threads. The *owner* thread holds struct storage: open, mark_verified, flush_new/free, front_new, reader, writer,
- * finish, close. A writer, a reader, a front and a flush are separate objects: each may be used on one other thread at
- * a time, beside the owner. All of them must be back (freed, or at least idle) before finish, close or discard.
+ * finish, close. A writer, a reader and a flush are separate objects: each may be used on one other thread at a time,
+ * beside the owner; a front by any number. All of them must be back (freed, or at least idle) before finish, close or discard.
  * Blocking calls are marked (disk): run them on the pool; hand the storage itself over for open, finish and close.
  *
  * Life: storage_open -> [writer: storage_write_piece -> owner: storage_mark_verified]* with a flush whenever
@@ -61,7 +61,7 @@ struct storage_options {
 
 struct storage;        /* owner thread */
 struct storage_writer; /* one thread at a time */
-struct storage_front;  /* one thread at a time */
+struct storage_front;  /* any thread */
 struct storage_flush;  /* one thread at a time */
 
 /* (disk) Opens or resumes. Errors: SHOAL_EUSAGE a bad name; SHOAL_EEXISTS by policy, or when a file that is not ours has
@@ -110,6 +110,9 @@ void storage_front_free(struct storage_front *f); /* owner thread; NULL is fine 
 /* (disk, any thread) Hashes at most max_bytes, rounded up to whole pieces, and no further than the front has come.
  * *more: there is more to do right away. */
 enum shoal_err storage_front_step(struct storage_front *f, uint64_t max_bytes, bool *more, struct error *e);
+/* (disk, any thread) If the front has a piece to go and nobody is at it: hashes that one together with `data`, both in
+ * little more than the time of one; *ok is then what metainfo_piece_ok() says of data. False: nothing was done. */
+bool storage_front_along(struct storage_front *f, uint32_t piece, const void *data, size_t len, bool *ok);
 /* Bytes that are verified in one run from the start and not yet hashed. Any thread. */
 uint64_t storage_front_behind(const struct storage_front *f);
 

@@ -1,4 +1,7 @@
-/* core/piece/storage_front.c - the whole-file hash keeps up with the pieces, so that the end has no second pass. */
+/* core/piece/storage_front.c - the whole-file hash keeps up with the pieces, so that the end has no second pass.
+ *
+ * The chain cannot be shared out, so one thread at a time holds it: the pool's, that catches up, or one that has a piece
+ * to verify anyway and takes a piece of the chain along, which costs it little (sha256_update_pair()). */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -8,7 +11,8 @@
 struct storage_front {
 	/* immutable */
 	struct storage *st; /* its front_bytes, and its mark under the lock, and nothing else that changes */
-	/* its thread */
+	/* who holds it */
+	pthread_mutex_t held; /* st's lock may be taken within */
 	struct file_reader reader;
 	struct sha256 hash;
 	uint8_t *buffer; /* a piece */
@@ -33,6 +37,7 @@ enum shoal_err storage_front_new(struct storage *st, struct storage_front **out,
 	}
 	f->st = st;
 	f->buffer = buffer;
+	pthread_mutex_init(&f->held, NULL);
 	storage_lock(st);
 	struct front_mark mark = st->mark;
 	storage_unlock(st);
@@ -50,6 +55,7 @@ void storage_front_free(struct storage_front *f)
 	if (f == NULL)
 		return;
 	file_reader_close(&f->reader);
+	pthread_mutex_destroy(&f->held);
 	free(f->buffer);
 	free(f);
 }
@@ -71,28 +77,61 @@ static void leave_mark(struct storage_front *f, uint64_t done)
 	storage_unlock(f->st);
 }
 
+/* Held. The next piece of the front into the buffer; *len 0: there is none yet. */
+static enum shoal_err read_next(struct storage_front *f, size_t *len, struct error *e)
+{
+	uint64_t behind = storage_front_behind(f);
+
+	*len = behind < PIECE_SIZE ? (size_t)behind : PIECE_SIZE;
+	return *len == 0 ? SHOAL_OK : file_reader_read(&f->reader, atomic_load(&f->done), f->buffer, *len, e);
+}
+
 enum shoal_err storage_front_step(struct storage_front *f, uint64_t max_bytes, bool *more, struct error *e)
 {
-	uint64_t start = atomic_load(&f->done), done = start;
 	enum shoal_err rc = SHOAL_OK;
+	size_t len;
 
-	while (done - start < max_bytes) {
-		uint64_t rest = atomic_load(&f->st->front_bytes);
-		rest = rest > done ? rest - done : 0;
-		size_t len = rest < PIECE_SIZE ? (size_t)rest : PIECE_SIZE;
-		if (len == 0)
-			break;
-		rc = file_reader_read(&f->reader, done, f->buffer, len, e);
-		if (rc != SHOAL_OK)
-			break;
+	pthread_mutex_lock(&f->held);
+	uint64_t start = atomic_load(&f->done), done = start;
+	while (done - start < max_bytes && (rc = read_next(f, &len, e)) == SHOAL_OK && len != 0) {
 		sha256_update(&f->hash, f->buffer, len);
 		done += len;
 		atomic_store(&f->done, done);
 	}
 	if (done != start)
 		leave_mark(f, done);
+	pthread_mutex_unlock(&f->held);
 	*more = storage_front_behind(f) != 0;
 	return rc;
+}
+
+/* Held. Hashes `data`, and the len bytes in the buffer. */
+static void hash_both(struct storage_front *f, size_t len, const void *data, size_t data_len, struct id32 *out)
+{
+	struct sha256 h;
+
+	sha256_init(&h);
+	sha256_update_pair(&h, data, data_len, &f->hash, f->buffer, len);
+	sha256_final(&h, out);
+	uint64_t done = atomic_load(&f->done) + len;
+	atomic_store(&f->done, done);
+	leave_mark(f, done);
+}
+
+bool storage_front_along(struct storage_front *f, uint32_t piece, const void *data, size_t len, bool *ok)
+{
+	struct error ignored = { 0 }; /* storage_front_step() will meet it again, and tell */
+	struct id32 hash;
+	size_t next = 0;
+
+	if (storage_front_behind(f) == 0 || pthread_mutex_trylock(&f->held) != 0)
+		return false;
+	bool along = read_next(f, &next, &ignored) == SHOAL_OK && next != 0;
+	if (along)
+		hash_both(f, next, data, len, &hash);
+	pthread_mutex_unlock(&f->held);
+	*ok = along && metainfo_piece_is(f->st->meta, piece, len, &hash);
+	return along;
 }
 
 enum shoal_err front_complete(struct storage_front *f, struct id32 *hash, struct error *e)

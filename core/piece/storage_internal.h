@@ -52,7 +52,7 @@ struct storage {
 	int journal;
 	/* -- any thread */
 	_Atomic uint64_t front_bytes; /* verified in one run from the start */
-	pthread_mutex_t lock; /* a leaf, for: */
+	pthread_mutex_t lock; /* a leaf, below storage_front's; for: */
 	struct front_mark mark;
 };
 

@@ -72,7 +72,7 @@ static void begin(struct lab *l)
 	peer_rate_init(&l->limit, 0);
 	peer_rate_init(&l->up, 0);
 	peer_rate_init(&l->down, 0);
-	CHECK_INT(piece_sink_init(&l->sink, l->st, l->mi, &l->limit, &e), ==, SHOAL_OK);
+	CHECK_INT(piece_sink_init(&l->sink, l->st, l->mi, NULL, &l->limit, &e), ==, SHOAL_OK);
 	l->source = make_source();
 	l->events = queue_new();
 	l->io = (struct peer_io){ .config = { .threads = 1, .identity = &l->identity, .events = l->events, .up = &l->up,

@@ -194,7 +194,7 @@ static void files_init(struct files *f, unsigned nthreads)
 	struct storage_options o = { .folder = check_folder(), .name = name, .meta = f->meta };
 	CHECK_INT(storage_open(&o, &f->st, &e), ==, SHOAL_OK);
 	peer_rate_init(&f->limit, 0);
-	CHECK_INT(piece_sink_init(&f->sink, f->st, f->meta, &f->limit, &e), ==, SHOAL_OK);
+	CHECK_INT(piece_sink_init(&f->sink, f->st, f->meta, NULL, &f->limit, &e), ==, SHOAL_OK);
 	free(path);
 	free(name);
 }
@@ -352,7 +352,7 @@ static void far_files_init(struct files *f, unsigned nthreads)
 	struct storage_options o = { .folder = check_folder(), .name = "far", .meta = f->meta, .sparse = true };
 	CHECK_INT(storage_open(&o, &f->st, &e), ==, SHOAL_OK);
 	peer_rate_init(&f->limit, 0);
-	CHECK_INT(piece_sink_init(&f->sink, f->st, f->meta, &f->limit, &e), ==, SHOAL_OK);
+	CHECK_INT(piece_sink_init(&f->sink, f->st, f->meta, NULL, &f->limit, &e), ==, SHOAL_OK);
 	free(path);
 }
 

@@ -659,9 +659,40 @@ static void many_are_published_together(void)
 	}
 }
 
+/* Whoever verifies a piece takes the chain a piece further; what he verifies may be wrong, or short. */
+static void the_front_goes_along(void)
+{
+	struct lab l = lab_new(3 * PIECE_SIZE + 100);
+	struct storage *st = must_open(&l, STORAGE_FRESH);
+	struct storage_front *front = NULL;
+	uint8_t *bad = malloc(PIECE_SIZE);
+	bool ok = true;
+
+	memcpy(bad, l.data, PIECE_SIZE);
+	bad[PIECE_SIZE - 1] ^= 1;
+	CHECK_INT(storage_front_new(st, &front, NULL), ==, SHOAL_OK);
+	CHECK(!storage_front_along(front, 0, l.data, PIECE_SIZE, &ok)); /* nothing is behind */
+	fetch(&l, st, 0, 2);
+	CHECK(storage_front_along(front, 0, bad, PIECE_SIZE, &ok) && !ok);
+	CHECK_INT(storage_front_behind(front), ==, PIECE_SIZE);
+	CHECK(storage_front_along(front, 3, l.data + 3 * PIECE_SIZE, 100, &ok) && ok);
+	CHECK_INT(storage_front_behind(front), ==, 0);
+	fetch(&l, st, 2, 4);
+	CHECK(storage_front_along(front, 3, l.data + 3 * PIECE_SIZE, 99, &ok) && !ok);
+	CHECK(storage_front_along(front, 2, l.data + 2 * PIECE_SIZE, PIECE_SIZE, &ok) && ok); /* with the short last one */
+	CHECK_INT(storage_front_behind(front), ==, 0);
+	CHECK_INT(storage_finish(st, front, NULL), ==, SHOAL_OK);
+	CHECK(holds(&l, "song.flac", l.data, l.mi->size));
+	storage_front_free(front);
+	storage_close(st, NULL);
+	free(bad);
+	lab_free(&l);
+}
+
 struct hand {
 	const struct lab *l;
 	struct storage_writer *w;
+	struct storage_front *front;
 	uint32_t first;          /* it writes first, first + 2, ... */
 	_Atomic uint32_t written; /* how many of them */
 };
@@ -671,8 +702,11 @@ static void *write_half(void *arg)
 	struct hand *h = arg;
 	const struct metainfo *mi = h->l->mi;
 	for (uint32_t i = h->first; i < mi->npieces; i += 2) {
-		CHECK_INT(storage_write_piece(h->w, i, h->l->data + metainfo_piece_offset(mi, i), metainfo_piece_len(mi, i),
-		                              NULL), ==, SHOAL_OK);
+		const uint8_t *data = h->l->data + metainfo_piece_offset(mi, i);
+		uint32_t len = metainfo_piece_len(mi, i);
+		bool ok = false;
+		CHECK(!storage_front_along(h->front, i, data, len, &ok) || ok);
+		CHECK_INT(storage_write_piece(h->w, i, data, len, NULL), ==, SHOAL_OK);
 		atomic_fetch_add(&h->written, 1);
 	}
 	return NULL;
@@ -716,6 +750,7 @@ static void many_hands_and_one_owner(void)
 	CHECK_INT(storage_front_new(st, &follower.front, NULL), ==, SHOAL_OK);
 	for (int i = 0; i < 2; i++) {
 		CHECK_INT(storage_writer_open(st, &hands[i].w, NULL), ==, SHOAL_OK);
+		hands[i].front = follower.front;
 		CHECK_INT(pthread_create(&threads[i], NULL, write_half, &hands[i]), ==, 0);
 	}
 	CHECK_INT(pthread_create(&threads[2], NULL, follow_front, &follower), ==, 0);
@@ -785,6 +820,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_full_disk_loses_nothing),
 	TEST(a_failed_write_can_be_tried_again),
 	TEST(many_are_published_together),
+	TEST(the_front_goes_along),
 	TEST(many_hands_and_one_owner),
 	TEST(no_memory_is_an_answer),
 };
