@@ -9,6 +9,7 @@
 enum {
 	FIRST_SEEDER_MS = 30000, /* how long a download waits for the first one, if nobody says otherwise */
 	STILL_MS = 3000,         /* no piece for so long: why? */
+	OBSTACLE_TEXT = 160,
 };
 
 void download_look(struct job *j)
@@ -34,6 +35,40 @@ static bool link_is_up(struct transfers *t)
 	return s.up && t->logged_in;
 }
 
+/* Why that peer gives nothing although the tracker names it; false: nothing is known against it. */
+static bool obstacle(const struct download *dl, const struct source *src, char out[OBSTACLE_TEXT])
+{
+	uint64_t until_us = 0, now_us = clock_mono_us();
+	enum swarm_reason banned = swarm_banned(dl->swarm, &src->identity, now_us, &until_us);
+	char time[UNITS_TEXT];
+
+	if (src->channel != NULL || (banned == SWARM_FINE && src->last == NULL))
+		return false;
+	if (banned != SWARM_FINE)
+		snprintf(out, OBSTACLE_TEXT, "%s, and is not asked again for %s", swarm_reason_text(banned),
+		         units_time((until_us - now_us) / 1000000 + 1, time));
+	else
+		snprintf(out, OBSTACLE_TEXT, "%s", src->last);
+	return true;
+}
+
+/* Nobody has it, or those who have it are of no use: the first of them is named. */
+static void stall_for_lack_of_seeders(struct download *dl)
+{
+	char why[OBSTACLE_TEXT], address[ADDRESS_MAX], text[ERROR_TEXT_MAX];
+	const struct source *src;
+
+	TAILQ_FOREACH(src, &dl->sources, entry) {
+		if (!obstacle(dl, src, why))
+			continue;
+		snprintf(text, sizeof(text), "nobody who is online gives what is missing; %s (%s): %s", src->user,
+		         address_format(&src->addr, address), why);
+		job_stall(&dl->job, SHOAL_ENOSEEDER, text);
+		return;
+	}
+	job_stall(&dl->job, SHOAL_ENOSEEDER, "nobody who is online has what is missing");
+}
+
 /* Nothing has come for some time: says why, so that it can be shown and waited for. */
 static void see_why_still(struct download *dl)
 {
@@ -43,7 +78,7 @@ static void see_why_still(struct download *dl)
 	if (dl->nchannels == 0 && !link_is_up(dl->job.t))
 		job_stall(&dl->job, SHOAL_EOFFLINE, "no tracker can be reached, and no peer is connected");
 	else if (s.stall == SWARM_NO_PEERS || s.stall == SWARM_NO_HOLDER)
-		job_stall(&dl->job, SHOAL_ENOSEEDER, "nobody who is online has what is missing");
+		stall_for_lack_of_seeders(dl);
 	else if (s.stall == SWARM_ALL_SNUBBED || s.stall == SWARM_ALL_REFUSE)
 		job_stall(&dl->job, SHOAL_ESTALLED, swarm_stall_text(s.stall));
 }
@@ -114,8 +149,10 @@ static const char *source_state(const struct download *dl, const struct source *
 {
 	struct swarm_peer_stats s;
 
+	if (src->channel == NULL && swarm_banned(dl->swarm, &src->identity, clock_mono_us(), NULL) != SWARM_FINE)
+		return "dropped";
 	if (src->channel == NULL)
-		return src->trying ? "connecting" : src->last != NULL ? "dropped" : "known";
+		return src->trying ? "connecting" : src->last != NULL ? "unreachable" : "known";
 	if (src->channel->source == NULL)
 		return "handshake";
 	swarm_peer_stats(dl->swarm, src->channel->source, clock_mono_us(), &s);
@@ -147,14 +184,14 @@ void download_peers(struct job *j, struct call *c)
 static void explain_sources(const struct download *dl, struct buf *b)
 {
 	const struct source *src;
-	char text[ADDRESS_MAX];
+	char text[ADDRESS_MAX], why[OBSTACLE_TEXT];
 	struct job_peer p;
 
 	TAILQ_FOREACH(src, &dl->sources, entry) {
 		p = (struct job_peer){ 0 };
 		buf_printf(b, "\n  %s (%s): %s", address_format(&src->addr, text), src->user, source_state(dl, src, &p));
-		if (src->channel == NULL && src->last != NULL)
-			buf_printf(b, ": %s", src->last);
+		if (obstacle(dl, src, why))
+			buf_printf(b, ": %s", why);
 		buf_printf(b, ", %u pieces, %u bad", src->pieces, src->bad_pieces);
 	}
 }

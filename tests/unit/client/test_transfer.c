@@ -162,6 +162,35 @@ static void damaged_pieces_are_refused_and_found_elsewhere(void)
 	world_free(w);
 }
 
+static bool third_stalled(struct world *w)
+{
+	return w->clients[2].nstalled > 0;
+}
+
+/* Nobody else has it: it is said who is at fault, and the download goes on when another one comes. */
+static void a_sole_seeder_with_damaged_pieces_is_named(void)
+{
+	struct world *w = world_new(3, true);
+	char *path = upload_done(w, 0, "song", 6 * PIECE_SIZE);
+	char *other = make_file(w, 1, "song", 6 * PIECE_SIZE);
+	struct share_info share = { .gid = w->gid, .fid = w->files[0].fid, .path = other, .size = 6 * PIECE_SIZE };
+
+	transfers_serve(w->clients[1].t, &share, &w->files[0].head.content);
+	w->files[0].shares[1] = true;
+	w->clients[0].offline = true;
+	uint64_t job = download(w, 2, "song", defaults);
+	run_until(w, third_stalled);
+	CHECK_INT(w->clients[2].stall, ==, SHOAL_ENOSEEDER);
+	CHECK(strstr(job_of(w, 2, job).error.message, "sent two damaged pieces, and is not asked again for") != NULL);
+	w->clients[0].offline = false;
+	run_until(w, all_ended);
+	expect_done(w, 2, job);
+	same_bytes(path, w->clients[2].path);
+	free(path);
+	free(other);
+	world_free(w);
+}
+
 static void a_changed_file_is_not_served(void)
 {
 	struct world *w = world_new(2, false);
@@ -312,6 +341,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(it_waits_for_a_seeder_and_goes_on),
 	TEST(without_a_seeder_it_fails_in_time),
 	TEST(damaged_pieces_are_refused_and_found_elsewhere),
+	TEST(a_sole_seeder_with_damaged_pieces_is_named),
 	TEST(a_changed_file_is_not_served),
 	TEST(a_stranger_is_not_served),
 	TEST(short_tickets_are_renewed_in_time),
