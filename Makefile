@@ -115,6 +115,19 @@ $(B)/libsim.a: $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c)
 $(B)/tests/sim/%: $(B)/tests/sim/%.o $(B)/libsim.a $$(foreach f,$$(or $$(below.$$*),$(below.sim)),$(B)/lib$$f.a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
+# The core simulation with each of the bugs of core/base/planted.h: only the file where it is planted is compiled anew.
+MUTANTS := $(shell sed -n 's/^\tX(\([a-z_]*\)).*/\1/p' core/base/planted.h)
+MUTANT_SEEDS ?= 2000
+SIM_CORE := $(B)/tests/sim/sim_trackers.o $(B)/libsim.a $(foreach f,$(below.sim_trackers),$(B)/lib$(f).a)
+$(B)/mutants/%/sim_trackers: $(SIM_CORE)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)for f in $$(grep -l 'PLANTED($*)' core/*/*.c); do \
+		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$* -c $$f -o $(@D)/$$(basename $$f .c).o || exit 1; done
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(@D)/*.o $(SIM_CORE) -lcrypto -o $@
+mutants: $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
+	tests/mutants.sh $(MUTANT_SEEDS) $^
+
 BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
 $(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
 	$(call say,LINK)
@@ -170,6 +183,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

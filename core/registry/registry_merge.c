@@ -74,10 +74,12 @@ static bool dropped_before(const struct registry *reg, const struct entry *e, co
 	return (e == NULL || entry_row(e) == NULL) && row_dot(incoming, &dot) && vvec_covers(&reg->vector, dot);
 }
 
-static bool rule_a_forgotten(const struct change *ch)
+/* Planted: for operations, for snapshots; or for shares, whose closed version is the one that is not there. */
+static bool rule_a_forgotten(const struct change *ch, const struct row *incoming)
 {
 	bool snapshot = ch->rec != NULL && ch->rec->stamp.dot.log == 0;
-	return ch->rec != NULL && (snapshot ? PLANTED(no_filter_snap) : PLANTED(no_filter_op));
+	bool for_all = snapshot ? PLANTED(no_filter_snap) : PLANTED(no_filter_op);
+	return ch->rec != NULL && (for_all || (PLANTED(share_last) && incoming->table == TABLE_SHARE));
 }
 
 /* The merge. Consumes the caller's reference to `incoming`. */
@@ -116,7 +118,7 @@ static enum shoal_err merge_row(struct change *ch, struct row *incoming)
 {
 	struct registry *reg = ch->reg;
 	const struct entry *e = entry_find(reg, incoming->table, row_key(incoming));
-	bool ignored = dropped_before(reg, e, incoming) && !rule_a_forgotten(ch);
+	bool ignored = dropped_before(reg, e, incoming) && !rule_a_forgotten(ch, incoming);
 	struct row *before = e != NULL && entry_row(e) != NULL ? row_ref(entry_row(e)) : NULL;
 	enum shoal_err rc = SHOAL_OK;
 

@@ -33,9 +33,10 @@ static void check_acks(struct cluster *c)
 			continue;
 		c->met[SOMETIMES_acked_by_all]++;
 		for (size_t k = 0; k < c->n; k++)
-			if (k != i && !vvec_covers(&c->sites[k].durable, p->stamp.dot))
-				verdict_fail(c->verdict, "acks", "tracker %u takes for stored on %u what is not", s->id,
-				             c->sites[k].id);
+			if (k != i && !vvec_covers(mem_disk_vector(c->sites[k].disk), p->stamp.dot))
+				verdict_fail(c->verdict, "acks", "tracker %u takes for stored on %u what is not: %s of tracker %u, "
+				             "op %llx.%llu", s->id, c->sites[k].id, op_word(p->kind), p->stamp.tracker,
+				             (unsigned long long)p->stamp.dot.log, (unsigned long long)p->stamp.dot.seq);
 	}
 }
 
@@ -91,6 +92,7 @@ static void build(struct cluster *c)
 		s->history = &c->history;
 		s->verdict = c->verdict;
 		s->others = c->sites;
+		s->grain_ms = c->mix.grain_ms;
 		if (c->mix.skew_ms != 0)
 			s->skew_ms = (int64_t)sim_random(c->sim, 2 * c->mix.skew_ms) - c->mix.skew_ms;
 	}

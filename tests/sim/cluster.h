@@ -39,7 +39,7 @@ struct fault_mix {
 	uint32_t one_way;
 	uint32_t crash, boot, cut_log, fail_commit, backup;
 	uint32_t lose_disk;        /* in 1,000 */
-	uint32_t clock_jump, skew_ms;
+	uint32_t clock_jump, skew_ms, grain_ms;
 	uint32_t retry;
 };
 

@@ -22,6 +22,7 @@ void cluster_choose_mix(struct cluster *c, struct sim_config *config)
 	config->cut_percent = sim_percent(sim, 50) ? 40 : 0;
 	config->reset_per_10000 = sometimes(sim, 60);
 	config->frame_per_10000 = sometimes(sim, 60);
+	config->snapshot_percent = sometimes(sim, 30);
 	sim_configure(sim, config);
 	c->n = sim_percent(sim, 50) ? 3 : 4 + sim_random(sim, 2);
 	m->step_ms = steps[sim_random(sim, 4)];
@@ -35,6 +36,7 @@ void cluster_choose_mix(struct cluster *c, struct sim_config *config)
 	m->backup = m->lose_disk != 0 ? 1 : 0;
 	m->clock_jump = sim_percent(sim, 20) ? 1 : 0;
 	m->skew_ms = sim_percent(sim, 60) ? 1 + sim_random(sim, 28000) : 0;
+	m->grain_ms = sim_percent(sim, 30) ? 2000 : 0; /* so that claims fall on one time */
 	m->retry = sometimes(sim, 10);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/wire/sync_msg.h"
 
 #define RETRY_MS 40          /* how often a held-back delivery looks again */
 #define DIAL_TIMEOUT_MS 5000
@@ -274,6 +275,22 @@ static void follow_frames(struct sim_conn *c, size_t n)
 	c->frame_left = at >= n ? (uint32_t)(at - n) : UINT32_MAX; /* cut within a length: not known any more */
 }
 
+/* Whether what comes next is the middle or the end of a snapshot: u32 length, "SYNC", u8 kind. */
+static bool goes_on_with_snapshot(const struct sim_conn *c)
+{
+	return c->frame_left == 0 && c->out.len > 8 && strcmp(c->alpn, ALPN_SYNC) == 0 &&
+	       (c->out.data[8] == SYNC_SNAP_ROWS || c->out.data[8] == SYNC_SNAP_END);
+}
+
+static bool is_reset_now(struct sim *sim, const struct sim_conn *c)
+{
+	if (sim->calm || c->out.len == 0)
+		return false;
+	return sim_random(sim, 10000) < sim->config.reset_per_10000 ||
+	       (sim->config.snapshot_percent != 0 && goes_on_with_snapshot(c) &&
+	        sim_percent(sim, sim->config.snapshot_percent));
+}
+
 static void maybe_tamper(struct sim *sim, struct sim_conn *c)
 {
 	if (!sim->calm && !c->broken && c->frame_left == 0 && sim->config.frame_per_10000 != 0 &&
@@ -299,7 +316,7 @@ void sim_on_deliver(struct sim *sim, const struct sim_event *ev)
 			tell_closed(sim, c, latency(sim));
 		return;
 	}
-	if (!sim->calm && c->out.len != 0 && sim_random(sim, 10000) < sim->config.reset_per_10000) {
+	if (is_reset_now(sim, c)) {
 		reset(sim, c);
 		return;
 	}
@@ -318,7 +335,7 @@ void sim_on_deliver(struct sim *sim, const struct sim_event *ev)
 			schedule_delivery(sim, c, latency(sim));
 		return;
 	}
-	if (sim->config.frame_per_10000 != 0 && c->frame_left != UINT32_MAX)
+	if (sim->config.frame_per_10000 + sim->config.snapshot_percent != 0 && c->frame_left != UINT32_MAX)
 		follow_frames(c, n);
 	buf_put(&taken, c->out.data, n);
 	buf_consume(&c->out, n);

@@ -23,6 +23,7 @@ struct sim_config {
 	uint32_t commit_max_ms;   /* of each group commit */
 	uint32_t cut_percent;     /* how many deliveries are cut short at a random byte */
 	uint32_t reset_per_10000; /* how many deliveries reset the connection instead */
+	uint32_t snapshot_percent; /* how many deliveries that go on with a snapshot reset the connection */
 	uint32_t frame_per_10000; /* how many deliveries between trackers lose a frame, double it or swap two: such a
 	                           * connection is reset within 3 s, as TLS would have */
 };
@@ -35,6 +36,7 @@ struct sim_program {
 	struct id32 identity;        /* shown to those who connect with ALPN_SYNC or are accepted */
 	struct id32 device;          /* shown when it dials with another ALPN */
 	int64_t skew_ms;             /* of its wall clock */
+	uint32_t grain_ms;           /* which moves in steps of that; 0: of a millisecond */
 	uint64_t (*step)(void *owner, const struct env_event *ev);
 	void (*durable)(void *owner, struct slice record); /* each record that the store has written; may be NULL */
 	void *owner;

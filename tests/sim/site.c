@@ -209,13 +209,14 @@ const struct site_kind site_core = { boot_core, halt_core, step_core };
 static void on_durable(void *owner, struct slice record)
 {
 	struct site *s = owner;
-	struct record rec;
+	struct cursor c = cursor_of(record.data + 4, 26); /* log, seq, hlc, tracker: core/wire/record.h */
 
 	if (s->history == NULL)
 		return;
 	history_durable(s->history, record, s->verdict);
-	if (record_get(record, &rec) == SHOAL_OK && rec.stamp.tracker == s->id && rec.stamp.dot.log != registry_log(s->reg))
-		s->own_back++;
+	bool this_life = get_u64(&c) == registry_log(s->reg);
+	(void)get_bytes(&c, 16);
+	s->own_back += !this_life && get_u16(&c) == s->id;
 }
 
 void site_boot(struct site *s)
@@ -237,6 +238,7 @@ void site_boot(struct site *s)
 	                                          .alpns = alpns,
 	                                          .identity = cluster,
 	                                          .skew_ms = s->skew_ms,
+	                                          .grain_ms = s->grain_ms,
 	                                          .step = s->kind->step,
 	                                          .durable = on_durable,
 	                                          .owner = s,

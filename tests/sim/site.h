@@ -36,6 +36,7 @@ struct site {
 	const struct tracker_line *lines; /* of all */
 	size_t n_lines;
 	int64_t skew_ms;
+	uint32_t grain_ms;
 	const struct site_kind *kind; /* site_core unless set before site_boot() */
 	struct history *history;      /* told what reaches the disk; NULL: nobody asks */
 	struct verdict *verdict;

@@ -103,7 +103,8 @@ static uint64_t node_mono_ms(void *ctx)
 static uint64_t node_wall_ms(void *ctx)
 {
 	struct sim_node *node = ctx;
-	return (uint64_t)((int64_t)(1700000000000 + node->sim->now) + node->program.skew_ms);
+	uint64_t now = (uint64_t)((int64_t)(1700000000000 + node->sim->now) + node->program.skew_ms);
+	return node->program.grain_ms != 0 ? now - now % node->program.grain_ms : now;
 }
 
 static void node_random(void *ctx, void *out, size_t len)
