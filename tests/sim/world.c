@@ -46,50 +46,65 @@ bool sim_percent(struct sim *sim, uint32_t percent)
 
 /* -- the events to come: a binary heap by (when, order) */
 
-static bool sooner(const struct sim_event *a, const struct sim_event *b)
+static bool sooner(const struct sim_place *a, const struct sim_place *b)
 {
 	return a->when != b->when ? a->when < b->when : a->order < b->order;
 }
 
-static void swap(struct sim_event *a, struct sim_event *b)
+static void *grown(void *p, size_t n, size_t size)
 {
-	struct sim_event t = *a;
-	*a = *b;
-	*b = t;
+	p = realloc(p, n * size);
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static void grow_heap(struct sim *sim)
+{
+	size_t old = sim->heap_cap, cap = old != 0 ? 2 * old : 64;
+
+	sim->heap = grown(sim->heap, cap, sizeof(*sim->heap));
+	sim->slots = grown(sim->slots, cap, sizeof(*sim->slots));
+	sim->free_slots = grown(sim->free_slots, cap, sizeof(*sim->free_slots));
+	for (size_t i = old; i < cap; i++)
+		sim->free_slots[i - old] = (uint32_t)i;
+	sim->heap_cap = cap;
 }
 
 void sim_schedule(struct sim *sim, uint64_t delay, const struct sim_event *ev)
 {
-	if (sim->n_heap == sim->heap_cap) {
-		sim->heap_cap = sim->heap_cap ? 2 * sim->heap_cap : 64;
-		sim->heap = realloc(sim->heap, sim->heap_cap * sizeof(*sim->heap));
-		if (sim->heap == NULL)
-			abort();
-	}
-	size_t i = sim->n_heap++;
-	sim->heap[i] = *ev;
-	sim->heap[i].when = sim->now + delay;
-	sim->heap[i].order = sim->order++;
+	if (sim->n_heap == sim->heap_cap)
+		grow_heap(sim);
+	struct sim_place place = { sim->now + delay, sim->order++, sim->free_slots[sim->heap_cap - sim->n_heap - 1] };
+	struct sim_event *slot = &sim->slots[place.slot];
+
+	*slot = *ev;
+	slot->when = place.when;
 	if (ev->node != NULL)
-		sim->heap[i].life = ev->node->life;
-	for (; i > 0 && sooner(&sim->heap[i], &sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		swap(&sim->heap[i], &sim->heap[(i - 1) / 2]);
+		slot->life = ev->node->life;
+	size_t i = sim->n_heap++;
+	for (; i > 0 && sooner(&place, &sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		sim->heap[i] = sim->heap[(i - 1) / 2];
+	sim->heap[i] = place;
 }
 
 static struct sim_event next_event(struct sim *sim)
 {
-	struct sim_event first = sim->heap[0];
-	sim->heap[0] = sim->heap[--sim->n_heap];
-	for (size_t i = 0;;) {
-		size_t least = i;
-		for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < sim->n_heap; child++)
-			if (sooner(&sim->heap[child], &sim->heap[least]))
-				least = child;
-		if (least == i)
-			return first;
-		swap(&sim->heap[i], &sim->heap[least]);
-		i = least;
+	uint32_t slot = sim->heap[0].slot;
+	struct sim_place last = sim->heap[--sim->n_heap];
+	size_t i = 0;
+
+	for (size_t child = 1; child < sim->n_heap; child = 2 * i + 1) {
+		if (child + 1 < sim->n_heap && sooner(&sim->heap[child + 1], &sim->heap[child]))
+			child++;
+		if (!sooner(&sim->heap[child], &last))
+			break;
+		sim->heap[i] = sim->heap[child];
+		i = child;
 	}
+	sim->heap[i] = last;
+	sim->free_slots[sim->heap_cap - sim->n_heap - 1] = slot;
+	return sim->slots[slot];
 }
 
 /* -- env: clocks and dice of a node */
@@ -243,6 +258,8 @@ void sim_free(struct sim *sim)
 	for (unsigned i = 0; i < sim->n_nodes; i++)
 		free(sim->nodes[i]);
 	free(sim->heap);
+	free(sim->slots);
+	free(sim->free_slots);
 	free(sim);
 }
 

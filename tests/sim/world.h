@@ -67,7 +67,7 @@ enum sim_event_kind {
 };
 
 struct sim_event {
-	uint64_t when, order;
+	uint64_t when;
 	enum sim_event_kind kind;
 	struct sim_node *node;      /* whose life must be the same still; NULL: nobody's */
 	uint64_t life;
@@ -80,11 +80,19 @@ struct sim_event {
 	void *arg;
 };
 
+/* An event's place in the heap: small, since places move a lot. */
+struct sim_place {
+	uint64_t when, order;
+	uint32_t slot;
+};
+
 struct sim {
 	struct sim_config config;
 	uint64_t now, order;
 	uint64_t dice[4];
-	struct sim_event *heap;
+	struct sim_place *heap;      /* the events to come, soonest first */
+	struct sim_event *slots;
+	uint32_t *free_slots;        /* heap_cap - n_heap of them */
 	size_t n_heap, heap_cap;
 	struct sim_node *nodes[SIM_NODES_MAX];
 	unsigned n_nodes;
