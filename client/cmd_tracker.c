@@ -16,7 +16,13 @@ static void row_a_tracker(struct cmd_run *run, struct cursor *c)
 	value_set(&t, "behind", value_int((int64_t)m.behind));
 	if (m.contact_ms != UINT64_MAX)
 		value_set(&t, "contact", value_int((int64_t)((clock_wall_ms() - m.contact_ms) / 1000)));
+	if (m.clock_known)
+		value_set(&t, "clock", value_number((double)(int64_t)m.clock_offset_ms / 1000));
 	value_set(&t, "version", value_slice(m.version));
+	if (m.rows.len > 0)
+		value_set(&t, "rows", value_slice(m.rows));
+	if (m.reason.len > 0)
+		value_set(&t, "why", value_slice(m.reason));
 	value_add(&run->result, t);
 }
 
@@ -57,7 +63,7 @@ static enum shoal_err ask_wait_synced(struct cmd_run *run, struct error *e)
 	struct buf stamps = { 0 };
 	put_stamps(&stamps, &run->argv[0]);
 	if (stamps.len == 0 && !stamps.failed) { /* nothing that others could lack */
-		run->result = value_bool(true);
+		run->result = value_list();
 		return SHOAL_OK;
 	}
 	struct req_wait_synced m = { .stamps = slice_of(stamps.data, stamps.len), .timeout_ms = (uint32_t)timeout_ms };
@@ -80,13 +86,22 @@ static enum shoal_err ask_wait_synced(struct cmd_run *run, struct error *e)
 
 static enum shoal_err run_wait_synced(struct cmd_run *run, struct call *answered, struct error *e)
 {
+	struct rep_wait_synced m;
+
 	if (answered == NULL)
 		return ask_wait_synced(run, e);
 	if (answered->error.code != SHOAL_OK) {
 		*e = answered->error;
 		return e->code;
 	}
-	run->result = value_bool(true);
+	struct slice frame = answered->nframes > 0 ? slice_of(answered->frames[0].data, answered->frames[0].len) : slice_str("");
+	struct cursor c = cursor_of(frame.data, frame.len);
+	rep_wait_synced_get(&c, &m);
+	if (cursor_end(&c) != SHOAL_OK)
+		return error_set(e, SHOAL_EPROTO, "wait_synced: the tracker's answer cannot be read");
+	run->result = value_list();
+	for (struct cursor ids = cursor_of(m.ids.data, m.ids.len); cursor_left(&ids) > 1;)
+		value_add(&run->result, value_int(get_u16(&ids)));
 	return SHOAL_OK;
 }
 
@@ -147,7 +162,7 @@ const struct cmd cmd_tracker_table[] = {
 	  .args = { { "id", ARG_INT } },
 	  .run = run_use_tracker },
 	{ .name = "wait_synced",
-	  .summary = "Wait until other trackers have what a stamp names.",
+	  .summary = "Wait until other trackers have what a stamp names; the ids of those that have it.",
 	  .example = "wait_synced(create_group(\"team\"), {trackers=\"all\", timeout=5})",
 	  .since = "0.1",
 	  .args = { { "stamp", ARG_STAMP }, { "opts", ARG_OPTS, .optional = true, .opts = synced_opts } },

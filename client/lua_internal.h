@@ -142,6 +142,7 @@ int l_job_on(lua_State *L);
 /* lua_shoal.c, lua_proc.c, lua_run.c */
 void lua_shoal_open(lua_State *L);
 int luaopen_shoal_proc(lua_State *L);
+int lua_relay_network(lua_State *L); /* lua_relay.c */
 void lua_run_open(lua_State *L); /* hook, strict globals, embedded modules, os.exit, assert */
 int lua_traceback(lua_State *L); /* a message handler */
 void host_print_error(struct lua_host *h, lua_State *L, int index, const char *prefix);

@@ -462,7 +462,7 @@ int luaopen_shoal_proc(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "spawn", l_spawn },         { "connect", l_connect },         { "free_ports", l_free_ports },
 		{ "temp_folder", l_temp_folder }, { "mkdir", l_mkdir },         { "remove_tree", l_remove_tree },
-		{ "interrupted", l_interrupted },
+		{ "interrupted", l_interrupted }, { "network", lua_relay_network },
 		{ "mono", l_mono },           { "listens", l_listens },         { "random_file", l_random_file }, { NULL, NULL },
 	};
 	static const luaL_Reg process[] = {

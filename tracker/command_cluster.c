@@ -5,45 +5,37 @@
 #include "core/base/mem.h"
 #include "tracker/core.h"
 
-static void put_own_row(struct command *cmd)
+static void put_fact(struct command *cmd, const struct tracker_fact *f)
 {
-	const struct tracker_config *c = &cmd->t->config;
 	char address[ADDRESS_MAX];
 	struct buf *b = command_row(cmd);
 
 	if (b == NULL)
 		return;
-	struct row_tracker row = { .id = c->self, .addr = slice_str(address_format(&cmd->t->addr, address)),
-		                   .state = slice_str(sync_joining(cmd->t->sync) ? "joining" : "self"),
-		                   .version = slice_str(c->version) };
+	struct row_tracker row = { .id = f->id,
+		                   .addr = slice_str(address_format(&f->addr, address)),
+		                   .state = slice_str(f->state),
+		                   .behind = f->behind,
+		                   .contact_ms = f->contact_ms,
+		                   .version = slice_str(f->version),
+		                   .clock_known = f->clock_known,
+		                   .clock_offset_ms = (uint64_t)f->clock_offset_ms,
+		                   .rows = slice_str(f->rows != NULL ? f->rows : ""),
+		                   .reason = slice_str(f->reason) };
 	row_tracker_put(b, &row);
 	command_row_done(cmd);
 }
 
 enum shoal_err command_trackers(struct command *cmd, struct error *e)
 {
-	size_t n = sync_peer_count(cmd->t->sync);
-	struct sync_status *status = try_alloc((n + 1) * sizeof(*status));
-	char address[ADDRESS_MAX];
+	size_t n = 0;
+	struct tracker_fact *facts = tracker_facts(cmd->t, &n);
 
-	if (status == NULL)
+	if (facts == NULL)
 		return error_set(e, SHOAL_EBUSY, "the tracker is out of memory, try again");
-	put_own_row(cmd);
-	n = sync_status(cmd->t->sync, status, n);
-	for (size_t i = 0; i < n; i++) {
-		struct row_tracker row = { .id = status[i].id,
-			                   .addr = slice_str(address_format(&status[i].addr, address)),
-			                   .state = slice_str(status[i].state),
-			                   .behind = status[i].behind,
-			                   .contact_ms = status[i].contact_ms,
-			                   .version = slice_str(status[i].version) };
-		struct buf *b = command_row(cmd);
-		if (b == NULL)
-			break;
-		row_tracker_put(b, &row);
-		command_row_done(cmd);
-	}
-	free(status);
+	for (size_t i = 0; i < n; i++)
+		put_fact(cmd, &facts[i]);
+	free(facts);
 	return SHOAL_OK;
 }
 

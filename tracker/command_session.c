@@ -1,10 +1,12 @@
 /* tracker/command_session.c - hello, resume, heartbeat, and the sessions of one's own account. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/hash.h"
+#include "core/base/mem.h"
 #include "tracker/core.h"
 
-enum { WAIT_SYNCED_MAX_MS = 600 * 1000, WAIT_STAMPS_MAX = 16 };
+enum { WAIT_SYNCED_MAX_MS = 600 * 1000, WAIT_STAMPS_MAX = 16, WAIT_TRACKERS_MAX = 256 };
 
 bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad)
 {
@@ -267,37 +269,85 @@ enum shoal_err command_logout(struct command *cmd, struct error *e)
 }
 
 /* -- waiting for the other trackers */
-static void finish_wait(struct command *cmd, size_t have, size_t wanted, bool here)
-{
-	struct error e;
-	struct rep_wait_synced r = { .have = (uint16_t)have, .trackers = (uint16_t)sync_peer_count(cmd->t->sync) };
+struct synced {
+	uint16_t ids[WAIT_TRACKERS_MAX]; /* who has them */
+	size_t n, peers;                 /* n: of the others */
+	bool here;
+};
 
-	if (have >= wanted && here) {
-		rep_wait_synced_put(&cmd->reply, &r);
-		command_finish(cmd, SHOAL_OK, NULL);
-		return;
-	}
-	error_set(&e, SHOAL_ETIMEOUT, "%zu of %zu other trackers have it after the time given", have, wanted);
-	command_finish(cmd, SHOAL_ETIMEOUT, &e);
+static bool has_id(const struct synced *sy, uint16_t id)
+{
+	for (size_t i = 0; i < sy->n && i < COUNT_OF(sy->ids); i++)
+		if (sy->ids[i] == id)
+			return true;
+	return false;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+/* Who has them, this tracker among them, lowest first. */
+static void put_synced(struct command *cmd, struct synced *sy)
+{
+	struct buf ids = { 0 };
+	struct rep_wait_synced r = { .have = (uint16_t)sy->n, .trackers = (uint16_t)sy->peers };
+	size_t n = sy->n < COUNT_OF(sy->ids) - 1 ? sy->n : COUNT_OF(sy->ids) - 1;
+
+	sy->ids[n++] = cmd->t->config.self;
+	qsort(sy->ids, n, sizeof(sy->ids[0]), by_number);
+	for (size_t i = 0; i < n; i++)
+		buf_put_u16(&ids, sy->ids[i]);
+	r.ids = slice_of(ids.data, ids.failed ? 0 : ids.len);
+	rep_wait_synced_put(&cmd->reply, &r);
+	buf_free(&ids);
+}
+
+/* "tracker 3 (lost) has not got it", for the first few. */
+static void say_lacking(struct command *cmd, const struct synced *sy, struct error *e)
+{
+	size_t n = 0, told = 0;
+	struct tracker_fact *facts = tracker_facts(cmd->t, &n);
+	struct buf text = { 0 };
+
+	if (!sy->here)
+		buf_printf(&text, "tracker %u itself has not got it", cmd->t->config.self);
+	for (size_t i = 1; i < n; i++)
+		if (!has_id(sy, facts[i].id) && told++ < 5)
+			buf_printf(&text, "%stracker %u has not got it (%s)", text.len != 0 ? ", " : "", facts[i].id,
+			           facts[i].state);
+	error_set(e, SHOAL_ETIMEOUT, "%zu of %zu other trackers have it after the time given%s%.*s", sy->n, sy->peers,
+	          text.len != 0 ? ": " : "", (int)text.len, text.len != 0 ? (const char *)text.data : "");
+	buf_free(&text);
+	free(facts);
 }
 
 static bool poll_synced(struct command *cmd)
 {
 	struct stamp stamps[WAIT_STAMPS_MAX];
+	struct synced sy = { .peers = sync_peer_count(cmd->t->sync) };
 	struct req_wait_synced r;
 	struct cursor fields = cmd->fields;
-	size_t n = 0, peers = sync_peer_count(cmd->t->sync);
+	struct error e;
+	size_t n = 0;
 	bool bad;
 
 	req_wait_synced_get(&fields, &r);
 	struct cursor c = cursor_of(r.stamps.data, r.stamps.len);
 	while (cursor_left(&c) != 0 && n < WAIT_STAMPS_MAX)
 		stamps[n++] = get_stamp(&c);
-	size_t have = sync_count_acked(cmd->t->sync, stamps, n), wanted = r.count == 0 ? peers : r.count;
-	bool here = stamps_are_here(cmd->t, r.stamps, &bad);
-	if ((have < wanted || !here) && tracker_now(cmd->t) < cmd->deadline_ms)
+	sy.n = sync_list_acked(cmd->t->sync, stamps, n, sy.ids, COUNT_OF(sy.ids) - 1);
+	sy.here = stamps_are_here(cmd->t, r.stamps, &bad);
+	if (sy.here && sy.n >= (r.count == 0 ? sy.peers : r.count)) {
+		put_synced(cmd, &sy);
+		command_finish(cmd, SHOAL_OK, NULL);
+		return true;
+	}
+	if (tracker_now(cmd->t) < cmd->deadline_ms)
 		return false;
-	finish_wait(cmd, have, wanted, here);
+	say_lacking(cmd, &sy, &e);
+	command_finish(cmd, SHOAL_ETIMEOUT, &e);
 	return true;
 }
 

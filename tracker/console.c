@@ -79,22 +79,16 @@ static void console_files(struct tracker *t, struct buf *out)
 
 static void console_sync(struct tracker *t, struct buf *out)
 {
-	size_t n = sync_peer_count(t->sync);
-	struct sync_status *status = try_alloc((n + 1) * sizeof(*status));
-	char address[ADDRESS_MAX];
+	size_t n = 0;
 
-	if (status == NULL)
-		return;
 	sync_now(t->sync);
-	n = sync_status(t->sync, status, n);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(out, "tracker %u at %s: %s, %llu operations behind%s%s\n", status[i].id,
-		           address_format(&status[i].addr, address), status[i].state,
-		           (unsigned long long)status[i].behind, status[i].reason[0] != '\0' ? ": " : "",
-		           status[i].reason);
-	buf_printf(out, "%zu other trackers%s\n", n,
-	           sync_joining(t->sync) ? "; joining: changes are refused for now" : "");
-	free(status);
+	struct tracker_fact *facts = tracker_facts(t, &n);
+	for (size_t i = 1; i < n; i++)
+		tracker_fact_print(out, &facts[i]);
+	if (n > 0)
+		buf_printf(out, "%zu other trackers%s\n", n - 1,
+		           sync_joining(t->sync) ? "; joining: changes are refused for now" : "");
+	free(facts);
 }
 
 static const struct console_command {

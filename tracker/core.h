@@ -4,6 +4,7 @@
  *     client_manager.c   one connected client: frames in, replies and events out, its time limits
  *     command_manager.c  the one table of commands; exactly once, commit barrier, paging
  *     command_*.c        the commands by kind
+ *     facts.c            how the trackers are, for whoever asks
  *     lacks.c            commands of who comes from another tracker wait for what he did there
  *     session.c          who is logged in on which connection; tokens; presence of our own clients
  *     events.c           what the changed rows mean to those who are online
@@ -283,6 +284,24 @@ bool stamps_are_here(struct tracker *t, struct slice stamps, bool *bad);
 void lacks_begin(struct tracker *t, struct client *c, struct slice seen);
 /* True: not to be begun: it is parked, or *e is its answer. */
 bool lacks_hold(struct command *cmd, struct error *e);
+
+/* -- facts.c */
+/* A tracker of the list as this one sees it. */
+struct tracker_fact {
+	uint16_t id;
+	struct address addr;
+	const char *state;       /* "self" or a word of sync_status; of itself: "joining", "read-only" */
+	uint64_t behind;         /* ops that it has not acknowledged yet */
+	uint64_t contact_ms;     /* since we last heard of it; UINT64_MAX: never; 0: ourselves */
+	bool clock_known;
+	int64_t clock_offset_ms; /* its wall clock minus ours */
+	const char *rows;        /* "equal", "differ": when they were compared last; "" or NULL: not compared yet */
+	char version[32];
+	char reason[160];        /* why it is not connected, or takes no changes */
+};
+/* This tracker first, then the others by id; freed by the caller. NULL: no memory. */
+struct tracker_fact *tracker_facts(struct tracker *t, size_t *n);
+void tracker_fact_print(struct buf *out, const struct tracker_fact *f); /* one line for a person */
 
 /* -- command_swarm.c, used by others */
 /* A ticket for that member and device; SHOAL_EDENIED for others. */

@@ -47,7 +47,7 @@
  * open shares of the session's user and device in groups where the user is a member. Both 0 where nothing is shared; not
  * logged in: not looked at. */
 #define REQ_HEARTBEAT_FIELDS(F) F(u32, shares) F(u64, shares_digest)
-/* stamps as in HELLO; count 0: all trackers. */
+/* stamps as in HELLO; count 0: all trackers. The reply's ids: u16 each of those that have them, in rising order. */
 #define REQ_WAIT_SYNCED_FIELDS(F) F(blob, stamps) F(u16, count) F(u32, timeout_ms)
 #define REQ_ID_FIELDS(F) F(str, id)
 
@@ -77,7 +77,7 @@
 #define REP_TICKET_FIELDS(F) F(blob, ticket) F(u32, ticket_ms)
 /* differ: the shares that the tracker knows are not those of the digest: ask MY_SHARES. */
 #define REP_HEARTBEAT_FIELDS(F) F(u64, wall_ms) F(u8, differ) F(blob, token)
-#define REP_WAIT_SYNCED_FIELDS(F) F(u16, have) F(u16, trackers)
+#define REP_WAIT_SYNCED_FIELDS(F) F(u16, have) F(u16, trackers) F(blob, ids)
 #define REP_WHOAMI_FIELDS(F) F(id16, uid) F(str, user) F(u64, since_ms) F(u16, tracker)
 
 /* -- rows of lists */
@@ -92,8 +92,11 @@
 /* device: the one that the share row names; another device of the user has to share again with UPDATE_FILE_INFO. */
 #define ROW_SHARE_FIELDS(F) \
 	F(id16, gid) F(id16, fid) F(id32, content) F(id32, device) F(str, group) F(str, file)
-/* contact_ms: milliseconds since the last sign of life; UINT64_MAX: none yet. */
-#define ROW_TRACKER_FIELDS(F) F(u16, id) F(str, addr) F(str, state) F(u64, behind) F(u64, contact_ms) F(str, version)
+/* contact_ms: milliseconds since the last sign of life; UINT64_MAX: none yet. clock_offset_ms: its clock minus that of the
+ * tracker that tells, two's complement. rows: "equal", "differ" or "": as they were compared last. */
+#define ROW_TRACKER_FIELDS(F)                                                                      \
+	F(u16, id) F(str, addr) F(str, state) F(u64, behind) F(u64, contact_ms) F(str, version)    \
+	F(u8, clock_known) F(u64, clock_offset_ms) F(str, rows) F(str, reason)
 #define ROW_CONFLICT_FIELDS(F) F(str, kind) F(str, name) F(str, shown) F(str, text) F(u64, at_ms)
 #define ROW_SESSION_FIELDS(F) F(str, id) F(id32, device) F(str, address) F(u64, since_ms) F(u8, current) F(u8, online)
 

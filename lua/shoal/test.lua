@@ -82,6 +82,7 @@ end
 function Program:term()
   if not self.running then return end
   self:forget()
+  self:thaw() -- else it would not hear that it is to end
   self.process:kill(15)
   self.stopping = true
 end
@@ -115,6 +116,10 @@ function Program:restart()
   self:start()
 end
 
+-- Stopped and gone on with: alive for its system, silent for everybody else.
+function Program:freeze() self.process:kill(19) end
+function Program:thaw() self.process:kill(18) end
+
 function Program:memory() return (proc_status(self.process:pid(), "VmRSS") or 0) * 1024 end
 function Program:threads() return proc_status(self.process:pid(), "Threads") or 0 end
 
@@ -128,7 +133,7 @@ function Tracker:start()
   local argv = { binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
     "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" }
   if c.plaintext then argv[#argv + 1] = "--plaintext" end
-  argv[#argv + 1] = c.tracker_info
+  argv[#argv + 1] = c:info_for(self.id)
   argv[#argv + 1] = tostring(self.id)
   self:launch(argv)
   local deadline = proc.mono() + 20
@@ -183,7 +188,7 @@ function methods:launch_client()
     "--log-file", self.log }
   if self.cluster.plaintext then argv[#argv + 1] = "--plaintext" end
   argv[#argv + 1] = "127.0.0.1:0"
-  argv[#argv + 1] = self.cluster.tracker_info
+  argv[#argv + 1] = self.cluster:info_for(self.name)
   self:launch(argv)
 end
 
@@ -215,7 +220,8 @@ function methods:start()
   assert(self:call("login", self.user, self.password))
 end
 
-function methods:call(name, ...)
+-- A call whose answer is taken later: methods:take(id).
+function methods:post(name, ...)
   local args = table.pack(...)
   local parts = {}
   for i = 1, args.n do parts[i] = args[i] == nil and "null" or shoal.json.encode(wrap(args[i])) end
@@ -224,6 +230,13 @@ function methods:call(name, ...)
   local id = self.last_id
   local line = ('{"id":%d,"call":%s,"args":[%s]}'):format(id, shoal.json.encode(name), table.concat(parts, ","))
   if not self.connection:send(line) then error(("%s is gone: %s"):format(self.name, name), 0) end
+  self.posted = name
+  return id
+end
+
+-- One after the other, in the order of the posts.
+function methods:take(id)
+  local name = self.posted
   while true do
     local text, why = self.connection:receive(CALL_SECONDS)
     if not text then error(("%s: no answer to %s: %s"):format(self.name, name, why), 0) end
@@ -238,6 +251,10 @@ function methods:call(name, ...)
       return unwrap(self, answer.job ~= nil and answer.job or answer.value)
     end
   end
+end
+
+function methods:call(name, ...)
+  return self:take(self:post(name, ...))
 end
 
 -- -- clusters
@@ -258,12 +275,56 @@ function Cluster:client(name, opts)
   local client = setmetatable({ name = name, user = opts.user or name, password = opts.password or "pw-" .. name, dir = dir,
     socket = dir .. "/ctl", log = dir .. "/log", opts = opts, cluster = self, clean_code = 143,
     -- so that an unset field is no command
-    addr = false, process = false, connection = false, running = false, stopping = false, registered = false, last_id = 0 },
+    addr = false, process = false, connection = false, running = false, stopping = false, registered = false, last_id = 0,
+    posted = "" },
     Client)
   self.programs[#self.programs + 1] = client
   rawset(self, name, client)
   client:start()
   return client
+end
+
+-- The tracker file of one program: a tracker's id, or a client's name. With faults=true every way to another program is
+-- a route of its own through a network that can be broken.
+function Cluster:info_for(who)
+  if not self.net then return self.tracker_info end
+  local path = ("%s/%s.info"):format(self.dir, who)
+  local f = assert(io.open(path, "w"))
+  for _, tracker in ipairs(self.trackers) do
+    local port = tracker.port
+    if tracker.id ~= who then
+      local key = who .. ">" .. tracker.id
+      self.routes[key] = self.routes[key] or self.net:add(port)
+      port = self.routes[key]
+    end
+    f:write(("127.0.0.1:%d  %d\n"):format(port, tracker.id))
+  end
+  f:close()
+  return path
+end
+
+-- Both ways between each of `left` and each of `right`: ids of trackers and names of clients, one or a list.
+local function set_routes(c, mode, left, right)
+  if not c.net then error("the cluster needs faults = true", 3) end
+  if type(left) ~= "table" then left = { left } end
+  if type(right) ~= "table" then right = { right } end
+  local n = 0
+  for _, a in ipairs(left) do
+    for _, b in ipairs(right) do
+      for _, key in ipairs{ a .. ">" .. b, b .. ">" .. a } do
+        if c.routes[key] then c.net:set(c.routes[key], mode) n = n + 1 end
+      end
+    end
+  end
+  if n == 0 then error(("there is no way between %s and %s"):format(show(left), show(right)), 3) end
+end
+
+function Cluster:cut(left, right) set_routes(self, "cut", left, right) end   -- connections are reset, new ones too
+function Cluster:hold(left, right) set_routes(self, "hold", left, right) end -- packets get lost, nobody is told
+function Cluster:mute(left, right) set_routes(self, "mute", left, right) end -- only what the one who dialled says gets through
+function Cluster:heal(left, right)
+  if left ~= nil then return set_routes(self, "pass", left, right) end
+  for _, port in pairs(self.routes) do self.net:set(port, "pass") end
 end
 
 -- The words that start a client of this cluster by hand, with a folder of its own.
@@ -276,7 +337,7 @@ end
 local function new_cluster(t, opts)
   local n = opts.trackers or 1
   local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {},
-    plaintext = opts.plaintext or false }, Cluster)
+    plaintext = opts.plaintext or false, net = opts.faults and proc.network() or false, routes = {} }, Cluster)
   t.clusters[#t.clusters + 1] = c
   c.tracker_info = c.dir .. "/tracker_info.txt"
   local f = assert(io.open(c.tracker_info, "w"))
@@ -311,6 +372,7 @@ local function end_cluster(c)
     local ok, why = pcall(p.join, p)
     if not ok then complaints[#complaints + 1] = why end
   end
+  if c.net then c.net:close() end
   return complaints
 end
 

@@ -445,6 +445,8 @@ static void alone_everything_is_synced(void)
 	struct slice s = slice_of(stamps.data, stamps.len);
 	REPLY(rep_wait_synced, w, CALL(p.r, p.ann, WAIT_SYNCED, req_wait_synced, .stamps = s));
 	CHECK_INT(w.trackers, ==, 0);
+	CHECK_INT(w.ids.len, ==, 2); /* itself */
+	CHECK_INT(w.ids.data[1], ==, 1);
 	CHECK_INT(CODE(p.r, p.ann, WAIT_SYNCED, req_wait_synced, .stamps = s, .count = 1), ==, SHOAL_EUSAGE);
 	CHECK_INT(CODE(p.r, p.ann, WAIT_SYNCED, req_wait_synced, .stamps = slice_of(stamps.data, 5)), ==, SHOAL_EUSAGE);
 	buf_reset(&stamps);
