@@ -167,6 +167,8 @@ static void make_stream(struct peer_conn *c, bool plain)
 		expect_hello(c);
 	else
 		c->phase = CONN_TLS;
+	if (c->stream != NULL)
+		stream_read_ahead(c->stream, READ_AHEAD);
 }
 
 /* The first byte tells whether a newcomer speaks TLS. */

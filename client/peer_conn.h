@@ -18,6 +18,7 @@ enum {
 	STUCK_MS = 60000,       /* bytes wait and none has left: the other side does not read */
 	OUT_MAX = 4 << 20,      /* control bytes queued; the bitfield of the largest file is 2 MiB */
 	RX_SIZE = 2048,         /* every control frame but BITFIELD fits */
+	READ_AHEAD = 128 << 10, /* of TLS, from the socket in one call */
 	READ_TURN = 4 << 20,    /* bytes read before other connections get their turn */
 	WRITE_TURN = 4 << 20,
 	UNASKED_MAX = 16 << 20, /* bytes of data that was never asked for */

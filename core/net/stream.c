@@ -67,6 +67,14 @@ struct stream *stream_new_tls(int fd, const struct tls_ctx *ctx)
 	return s;
 }
 
+void stream_read_ahead(struct stream *s, size_t n)
+{
+	if (s->ssl == NULL)
+		return;
+	SSL_set_read_ahead(s->ssl, 1);
+	SSL_set_default_read_buffer_len(s->ssl, n);
+}
+
 void stream_free(struct stream *s)
 {
 	if (s == NULL)
@@ -274,7 +282,10 @@ enum stream_status stream_close(struct stream *s)
 size_t stream_pending(const struct stream *s)
 {
 	int n = s->ssl == NULL ? 0 : SSL_pending(s->ssl);
-	return n > 0 ? (size_t)n : 0;
+	/* Read ahead and not decrypted yet: one byte, since how many it will be is not known. Once a read has said AGAIN it
+	 * is less than a record, and the descriptor tells when the rest is there. */
+	bool ahead = s->ssl != NULL && s->read_wants == 0 && SSL_has_pending(s->ssl);
+	return n > 0 ? (size_t)n : ahead;
 }
 
 unsigned stream_wants(const struct stream *s, bool to_read, bool to_write)

@@ -39,6 +39,9 @@ void net_init(void);
  * and the descriptor is still the caller's. A TLS stream begins with its handshake, in the role of its context. */
 struct stream *stream_new_plain(int fd);
 struct stream *stream_new_tls(int fd, const struct tls_ctx *ctx);
+/* Before the handshake: take up to n bytes from the socket in one call, not each record's head and body apart. For
+ * streams that carry much: the memory is there while something is being read. Plain: nothing to do. */
+void stream_read_ahead(struct stream *s, size_t n);
 /* Closes the descriptor, whatever the state. NULL is fine. */
 void stream_free(struct stream *s);
 
