@@ -70,6 +70,22 @@ enum shoal_err registry_apply(struct registry *reg, struct slice bytes, uint64_t
 enum shoal_err registry_apply_snapshot(struct registry *reg, struct row *const *rows, size_t n,
                                        const struct vvec *sender, uint64_t hlc, uint64_t wall_ms,
                                        struct store_txn *txn, struct undo **undo);
+/* The same in portions, between which anything else may happen, so that nobody waits for a million rows: begin, rows in as
+ * many portions as there are, end, each a change with an undo of its own. Only after the end do rows and vector belong
+ * together: what the portions wrote into transactions must become durable in one with the end, or be undone. One at a time.
+ * tables: bit t: rows of that table are sent, bit 0: of tables unknown here. Only of those is what is absent dropped, and
+ * only REGISTRY_ALL_TABLES takes the vector.
+ * staged: the store has the rows as they came and will adopt them; only what must be otherwise is written into txn. */
+#define REGISTRY_ALL_TABLES 0xffffu
+struct registry_snapshot;
+struct registry_snapshot *registry_snapshot_new(struct registry *reg, const struct vvec *sender, uint64_t hlc,
+                                                unsigned tables, bool staged); /* NULL: no memory */
+void registry_snapshot_free(struct registry_snapshot *snap); /* NULL is fine; before the end: what was merged stays, undo it */
+/* Failures as registry_apply(). */
+enum shoal_err registry_snapshot_rows(struct registry_snapshot *snap, struct slice rows, uint64_t wall_ms,
+                                      struct store_txn *txn, struct undo **undo);
+enum shoal_err registry_snapshot_end(struct registry_snapshot *snap, uint64_t wall_ms, struct store_txn *txn,
+                                     struct undo **undo);
 /* The one function that merges: a run of wire rows (as in a record) into memory. Used by all of the above; here for
  * repair after a digest mismatch. The vector stays as it is. Failures as registry_apply_op(). */
 enum shoal_err registry_merge(struct registry *reg, struct slice rows, struct store_txn *txn, struct undo **undo);

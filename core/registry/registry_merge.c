@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "core/base/planted.h"
-#include "core/registry/registry_internal.h"
+#include "core/registry/registry_change.h"
 
 /* A foreign time moves the clock on, but at most a minute ahead of the wall. */
-static void hear_hlc(struct registry *reg, uint64_t hlc, uint64_t wall_ms)
+void change_hear_hlc(struct registry *reg, uint64_t hlc, uint64_t wall_ms)
 {
 	uint64_t most = (wall_ms + HLC_AHEAD_MAX_MS) << 16;
 	if (hlc > most)
@@ -17,18 +17,7 @@ static void hear_hlc(struct registry *reg, uint64_t hlc, uint64_t wall_ms)
 
 /* -- merging */
 
-/* Where everything stood before a change, to return to if it fails. */
-struct change {
-	struct registry *reg;
-	struct undo *u;
-	struct store_txn *txn;
-	bool new_undo;
-	size_t steps, found, txn_rows, txn_records;
-	uint64_t txn_hlc;
-	const struct record *rec; /* what came from others: what it undoes is noticed */
-};
-
-static enum shoal_err change_begin(struct change *ch, struct registry *reg, struct store_txn *txn, struct undo **undo)
+enum shoal_err change_begin(struct change *ch, struct registry *reg, struct store_txn *txn, struct undo **undo)
 {
 	if (txn != NULL && !store_txn_ok(txn))
 		return SHOAL_EBUSY;
@@ -57,7 +46,7 @@ static void txn_back(struct change *ch)
 	txn->hlc = ch->txn_hlc;
 }
 
-static enum shoal_err change_fail(struct change *ch, struct undo **undo, enum shoal_err rc)
+enum shoal_err change_fail(struct change *ch, struct undo **undo, enum shoal_err rc)
 {
 	undo_back_to(ch->reg, ch->u, ch->steps);
 	ch->reg->found.len = ch->found;
@@ -114,7 +103,7 @@ static enum shoal_err merge_into(struct change *ch, struct row *incoming)
 	return rc;
 }
 
-static enum shoal_err merge_row(struct change *ch, struct row *incoming)
+enum shoal_err change_merge_row(struct change *ch, struct row *incoming)
 {
 	struct registry *reg = ch->reg;
 	const struct entry *e = entry_find(reg, incoming->table, row_key(incoming));
@@ -142,7 +131,7 @@ static enum shoal_err merge_rows(struct change *ch, struct slice rows)
 			return SHOAL_EPROTO;
 		enum shoal_err rc = row_new(&wire, &row);
 		if (rc == SHOAL_OK)
-			rc = merge_row(ch, row);
+			rc = change_merge_row(ch, row);
 		row_unref(row);
 		if (rc != SHOAL_OK)
 			return rc;
@@ -151,7 +140,7 @@ static enum shoal_err merge_rows(struct change *ch, struct slice rows)
 }
 
 /* The vector moves on; the durable one gets room to follow. */
-static enum shoal_err raise_vector(struct change *ch, uint64_t log, uint64_t seq)
+enum shoal_err change_raise_vector(struct change *ch, uint64_t log, uint64_t seq)
 {
 	struct registry *reg = ch->reg;
 	uint64_t before = vvec_get(&reg->vector, log);
@@ -175,7 +164,7 @@ static bool may_drop(const struct registry *reg, const struct entry *e)
 	       (vvec_covers(&reg->vector, dot) || PLANTED(gc_uncovered));
 }
 
-static void drop_closed(struct change *ch)
+void change_drop_closed(struct change *ch)
 {
 	for (size_t i = ch->steps; i < ch->u->n; i++) {
 		struct step *s = &ch->u->steps[i];
@@ -185,7 +174,7 @@ static void drop_closed(struct change *ch)
 }
 
 /* A row goes without a row to merge with: for snapshots. */
-static enum shoal_err drop_entry(struct change *ch, struct entry *e)
+enum shoal_err change_drop_entry(struct change *ch, struct entry *e)
 {
 	if (!undo_reserve(ch->u, 1))
 		return SHOAL_EBUSY;
@@ -194,7 +183,7 @@ static enum shoal_err drop_entry(struct change *ch, struct entry *e)
 }
 
 /* After the vector has jumped, closed rows of any age may have become covered. */
-static enum shoal_err sweep_closed(struct change *ch)
+enum shoal_err change_sweep_closed(struct change *ch)
 {
 	const struct hub *hub = hub_find(ch->reg, INDEX_CLOSED, NULL, 0, NULL, 0);
 	struct link *next, *l = hub != NULL ? hub->first : NULL;
@@ -204,7 +193,7 @@ static enum shoal_err sweep_closed(struct change *ch)
 		next = l->next;
 		if (!may_drop(ch->reg, e))
 			continue;
-		enum shoal_err rc = drop_entry(ch, e);
+		enum shoal_err rc = change_drop_entry(ch, e);
 		if (rc != SHOAL_OK)
 			return rc;
 	}
@@ -227,7 +216,7 @@ static enum shoal_err remember_request(struct change *ch, const struct id16 *id,
 	return rc;
 }
 
-static void txn_put_entry(struct store_txn *txn, const struct entry *e, const struct row *any)
+void change_put_entry(struct store_txn *txn, const struct entry *e, const struct row *any)
 {
 	struct wire_row wire = { .table = any->table, .key = row_key(any) };
 	if (entry_row(e) == NULL) {
@@ -239,7 +228,7 @@ static void txn_put_entry(struct store_txn *txn, const struct entry *e, const st
 }
 
 /* What the change did, for the store: the rows as they are now. */
-static enum shoal_err fill_txn(struct change *ch, struct slice record)
+enum shoal_err change_fill_txn(struct change *ch, struct slice record)
 {
 	struct store_txn *txn = ch->txn;
 	if (txn == NULL)
@@ -247,7 +236,7 @@ static enum shoal_err fill_txn(struct change *ch, struct slice record)
 	for (size_t i = ch->steps; i < ch->u->n; i++) {
 		const struct step *s = &ch->u->steps[i];
 		if (s->kind == STEP_ROW)
-			txn_put_entry(txn, s->row.entry, s->row.after != NULL ? s->row.after : s->row.before);
+			change_put_entry(txn, s->row.entry, s->row.after != NULL ? s->row.after : s->row.before);
 	}
 	if (record.len != 0)
 		store_txn_record(txn, record);
@@ -272,11 +261,11 @@ static enum shoal_err apply_record(struct change *ch, const struct record *rec, 
 	if (rc == SHOAL_OK)
 		rc = merge_rows(ch, rec->rows);
 	if (rc == SHOAL_OK)
-		rc = raise_vector(ch, rec->stamp.dot.log, rec->stamp.dot.seq);
+		rc = change_raise_vector(ch, rec->stamp.dot.log, rec->stamp.dot.seq);
 	if (rc == SHOAL_OK)
 		rc = remember_request(ch, &rec->request, &rec->stamp, wall_ms);
 	if (rc == SHOAL_OK)
-		drop_closed(ch);
+		change_drop_closed(ch);
 	if (rc == SHOAL_OK && ch->rec != NULL)
 		notice_record_done(ch->reg, rec, &owners);
 	if (rc == SHOAL_OK)
@@ -284,7 +273,7 @@ static enum shoal_err apply_record(struct change *ch, const struct record *rec, 
 	free(owners.list);
 	if (rc == SHOAL_OK && ch->reg->found.failed)
 		rc = SHOAL_EBUSY;
-	return rc == SHOAL_OK ? fill_txn(ch, bytes) : rc;
+	return rc == SHOAL_OK ? change_fill_txn(ch, bytes) : rc;
 }
 
 /* -- the ways in */
@@ -336,92 +325,9 @@ enum shoal_err registry_apply(struct registry *reg, struct slice bytes, uint64_t
 	rc = change_begin(&ch, reg, txn, undo);
 	if (rc != SHOAL_OK)
 		return rc;
-	hear_hlc(reg, rec.stamp.hlc, wall_ms);
+	change_hear_hlc(reg, rec.stamp.hlc, wall_ms);
 	ch.rec = &rec;
 	rc = apply_record(&ch, &rec, bytes, wall_ms);
-	return rc == SHOAL_OK ? rc : change_fail(&ch, undo, rc);
-}
-
-/* Rule (b): instances that I have and the sender has known and no longer has were closed there. */
-static enum shoal_err drop_absent(struct change *ch, const struct vvec *sender, const struct stamp *at)
-{
-	static const enum table tables[] = { TABLE_MEM, TABLE_SHARE, TABLE_SESS };
-	struct registry *reg = ch->reg;
-
-	for (size_t i = 0; i < COUNT_OF(tables); i++) {
-		const struct entry *e, *next;
-		for (e = entry_first(reg, tables[i]); e != NULL; e = next) {
-			struct dot dot;
-			next = entry_after(reg, e);
-			if (entry_row(e) == NULL || (e->node.own & ENTRY_MARKED) != 0 || !row_dot(e->last, &dot) ||
-			    !vvec_covers(sender, dot))
-				continue;
-			notice_dropped(reg, e->last, sender, at);
-			enum shoal_err rc = drop_entry(ch, (struct entry *)e);
-			if (rc != SHOAL_OK)
-				return rc;
-		}
-	}
-	return SHOAL_OK;
-}
-
-/* Which entries the snapshot has, or that it is looked through. */
-static void mark_rows(struct registry *reg, struct row *const *rows, size_t n, bool on)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct entry *e = entry_find(reg, rows[i]->table, row_key(rows[i]));
-		if (e != NULL)
-			e->node.own = on ? e->node.own | ENTRY_MARKED : e->node.own & ~(uint32_t)ENTRY_MARKED;
-	}
-}
-
-static enum shoal_err apply_snapshot(struct change *ch, struct row *const *rows, size_t n, const struct vvec *sender,
-                                     const struct record *as)
-{
-	struct registry *reg = ch->reg;
-
-	mark_rows(reg, rows, n, true);
-	enum shoal_err rc = PLANTED(no_absent_drop) ? SHOAL_OK : drop_absent(ch, sender, &as->stamp);
-	mark_rows(reg, rows, n, false);
-	for (size_t i = 0; rc == SHOAL_OK && i < n; i++)
-		rc = merge_row(ch, rows[i]);
-	for (size_t i = 0; rc == SHOAL_OK && i < sender->n; i++)
-		rc = raise_vector(ch, sender->entries[i].log, sender->entries[i].seq);
-	if (rc == SHOAL_OK) {
-		drop_closed(ch);
-		rc = sweep_closed(ch);
-	}
-	for (size_t i = ch->steps; rc == SHOAL_OK && i < ch->u->n; i++) {
-		const struct step *s = &ch->u->steps[i];
-		if (s->kind == STEP_ROW && s->row.before == NULL)
-			notice_arrived(reg, as, s->row.after);
-	}
-	if (rc == SHOAL_OK && reg->found.failed)
-		rc = SHOAL_EBUSY;
-	return rc;
-}
-
-enum shoal_err registry_apply_snapshot(struct registry *reg, struct row *const *rows, size_t n,
-                                       const struct vvec *sender, uint64_t hlc, uint64_t wall_ms,
-                                       struct store_txn *txn, struct undo **undo)
-{
-	/* Not an operation, but what it brings is noticed as one of the sender's time. */
-	struct record as = { .version = RECORD_VERSION, .stamp = { .hlc = hlc != 0 ? hlc : 1 } };
-	struct change ch;
-	enum shoal_err rc = change_begin(&ch, reg, txn, undo);
-
-	if (rc != SHOAL_OK)
-		return rc;
-	hear_hlc(reg, hlc, wall_ms);
-	ch.rec = &as;
-	rc = apply_snapshot(&ch, rows, n, sender, &as);
-	if (rc == SHOAL_OK && txn != NULL)
-		rc = vvec_reserve(&txn->floor, sender->n);
-	if (rc == SHOAL_OK)
-		rc = fill_txn(&ch, slice_of(NULL, 0));
-	/* What the snapshot brought is not in the log here. Nothing can fail any more: there is room. */
-	if (rc == SHOAL_OK && txn != NULL)
-		rc = vvec_merge(&txn->floor, sender);
 	return rc == SHOAL_OK ? rc : change_fail(&ch, undo, rc);
 }
 
@@ -434,8 +340,8 @@ enum shoal_err registry_merge(struct registry *reg, struct slice rows, struct st
 		return rc;
 	rc = merge_rows(&ch, rows);
 	if (rc == SHOAL_OK) {
-		drop_closed(&ch);
-		rc = fill_txn(&ch, slice_of(NULL, 0));
+		change_drop_closed(&ch);
+		rc = change_fill_txn(&ch, slice_of(NULL, 0));
 	}
 	return rc == SHOAL_OK ? rc : change_fail(&ch, undo, rc);
 }

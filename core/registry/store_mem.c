@@ -200,6 +200,14 @@ const struct vvec *mem_disk_vector(const struct mem_disk *d)
 	return &d->vector;
 }
 
+size_t mem_disk_staged(const struct mem_disk *d)
+{
+	size_t n = 0;
+	for (const struct disk_stage *st = d->stages; st != NULL; st = st->next)
+		n += HASH_COUNT(st->rows);
+	return n;
+}
+
 /* -- the store */
 
 static enum shoal_err mem_open(const char *where, struct store **out, struct error *e)

@@ -23,5 +23,6 @@ void mem_disk_fail_commits(struct mem_disk *d, enum shoal_err code, unsigned tim
 /* Flips a bit in the n-th record of the log, counted from 0: log_read() must notice. false: there is none. */
 bool mem_disk_corrupt_record(struct mem_disk *d, size_t n);
 size_t mem_disk_records(const struct mem_disk *d);
+size_t mem_disk_staged(const struct mem_disk *d); /* rows put aside */
 const struct vvec *mem_disk_vector(const struct mem_disk *d); /* of what is committed */
 #endif

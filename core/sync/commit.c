@@ -46,6 +46,9 @@ struct commit {
 	struct group open, flight;
 	bool flying;             /* a transaction, or the probe, is with the store */
 	uint64_t cookie;         /* of that one */
+	struct registry_snapshot *snapshot; /* between its begin and its end: the open group waits */
+	uint64_t stage;
+	bool snapshot_changed;
 	struct undo *batch;      /* between begin and end; NULL: nothing in it yet */
 	bool in_batch;
 	enum shoal_err readonly; /* SHOAL_OK: it is not */
@@ -102,10 +105,18 @@ static void undo_group(struct commit *c, struct group *g)
 	vvec_fini(&g->floor);
 }
 
+/* What was merged of it is in the open group, which is undone. */
+static void drop_snapshot(struct commit *c)
+{
+	registry_snapshot_free(c->snapshot);
+	c->snapshot = NULL;
+}
+
 void commit_free(struct commit *c)
 {
 	if (c == NULL)
 		return;
+	drop_snapshot(c);
 	release(c, UINT64_MAX, SHOAL_ECANCELLED);
 	undo_group(c, &c->open);
 	undo_group(c, &c->flight);
@@ -175,6 +186,7 @@ static void fly(struct commit *c, struct store_txn *txn)
 static void abandon_open(struct commit *c)
 {
 	uint64_t number = c->open.number++;
+	drop_snapshot(c);
 	undo_group(c, &c->open);
 	for (unsigned i = 0; i < c->n_hooks; i++)
 		if (c->hooks[i].fn.undone != NULL)
@@ -193,7 +205,7 @@ static void submit(struct commit *c)
 {
 	struct store_txn *txn = c->open.txn;
 
-	if (c->flying || c->in_batch || txn == NULL || TAILQ_EMPTY(&c->open.changes))
+	if (c->flying || c->in_batch || c->snapshot != NULL || txn == NULL || TAILQ_EMPTY(&c->open.changes))
 		return;
 	buf_put(&c->flight.records, txn->records.data, txn->records.len);
 	if (c->flight.records.failed || vvec_copy(&c->flight.floor, &txn->floor) != SHOAL_OK) {
@@ -318,6 +330,86 @@ void commit_batch_end(struct commit *c, uint16_t from)
 	(void)keep_change(c, ch, undo, from, NULL);
 }
 
+enum shoal_err commit_snapshot_begin(struct commit *c, const struct vvec *vector, uint64_t hlc, unsigned tables,
+                                     uint64_t stage, struct error *e)
+{
+	enum shoal_err rc = commit_check_writable(c, e);
+
+	assert(!c->in_batch && c->snapshot == NULL);
+	if (rc != SHOAL_OK)
+		return rc;
+	c->snapshot = registry_snapshot_new(c->reg, vector, hlc, tables, stage != 0);
+	c->stage = stage;
+	c->snapshot_changed = false;
+	return c->snapshot != NULL ? SHOAL_OK : error_set(e, SHOAL_EBUSY, "no memory");
+}
+
+/* A portion, or the end of it: what it changed belongs to the open group. */
+static enum shoal_err keep_portion(struct commit *c, struct change *ch, struct undo *undo, uint16_t from,
+                                   struct error *e)
+{
+	if (undo == NULL) {
+		free(ch);
+		return SHOAL_OK;
+	}
+	c->snapshot_changed = true;
+	return keep_change(c, ch, undo, from, e);
+}
+
+enum shoal_err commit_snapshot_rows(struct commit *c, struct slice rows, uint16_t from, struct error *e)
+{
+	struct undo *undo = NULL;
+	struct change *ch;
+
+	assert(!c->in_batch);
+	if (c->snapshot == NULL)
+		return error_set(e, SHOAL_ECANCELLED, "it was undone");
+	if ((ch = begin_change(c)) == NULL) {
+		commit_snapshot_cancel(c);
+		return error_set(e, SHOAL_EBUSY, "no memory");
+	}
+	enum shoal_err rc = registry_snapshot_rows(c->snapshot, rows, c->env->wall_ms(c->env->ctx), c->open.txn, &undo);
+	if (rc == SHOAL_OK)
+		return keep_portion(c, ch, undo, from, e);
+	free(ch);
+	commit_snapshot_cancel(c);
+	return error_set(e, rc, "%s", error_default(rc));
+}
+
+enum shoal_err commit_snapshot_end(struct commit *c, uint16_t from, struct error *e)
+{
+	struct undo *undo = NULL;
+	struct change *ch;
+
+	assert(!c->in_batch);
+	if (c->snapshot == NULL)
+		return error_set(e, SHOAL_ECANCELLED, "it was undone");
+	if ((ch = begin_change(c)) == NULL) {
+		commit_snapshot_cancel(c);
+		return error_set(e, SHOAL_EBUSY, "no memory");
+	}
+	enum shoal_err rc = registry_snapshot_end(c->snapshot, c->env->wall_ms(c->env->ctx), c->open.txn, &undo);
+	if (rc != SHOAL_OK) {
+		free(ch);
+		commit_snapshot_cancel(c);
+		return error_set(e, rc, "%s", error_default(rc));
+	}
+	if (undo != NULL || c->snapshot_changed) {
+		add_notices(c, &undo);
+		c->open.txn->adopt = c->stage;
+	}
+	drop_snapshot(c);
+	rc = keep_portion(c, ch, undo, from, e);
+	submit(c); /* the end itself may have had nothing to change */
+	return rc;
+}
+
+void commit_snapshot_cancel(struct commit *c)
+{
+	if (c->snapshot != NULL)
+		abandon_open(c);
+}
+
 enum shoal_err commit_snapshot(struct commit *c, const struct registry_cut *snapshot, uint16_t from, struct error *e)
 {
 	struct undo *undo = NULL;
@@ -401,6 +493,7 @@ static void on_failed(struct commit *c, enum shoal_err why)
 
 	log_line(c->env->log, LOG_ERROR, "commit", "the store failed (%s): changes are refused until a probe succeeds",
 	         error_word(why));
+	drop_snapshot(c);
 	undo_group(c, &c->open);
 	undo_group(c, &c->flight);
 	c->readonly = why == SHOAL_EDISKFULL ? why : SHOAL_EIO;

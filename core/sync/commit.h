@@ -60,7 +60,16 @@ enum shoal_err commit_op(struct commit *c, struct op *op, struct stamp *stamp, s
 void commit_batch_begin(struct commit *c);
 enum shoal_err commit_batch_add(struct commit *c, struct slice record, struct error *e);
 void commit_batch_end(struct commit *c, uint16_t from);
-/* A whole snapshot as one change. rows stay the caller's. */
+/* A snapshot in portions, between which anything else may happen: begin, rows as often as needed, end. What is pending by
+ * then waits for the end and becomes durable with it, in one transaction, in which the store adopts `stage` (where the
+ * same rows were put aside). tables: as registry_snapshot_new(). After a failure of any of them, commit_snapshot_cancel(),
+ * or a failed store, the snapshot is over and nothing of it is left; the next call then says SHOAL_ECANCELLED. */
+enum shoal_err commit_snapshot_begin(struct commit *c, const struct vvec *vector, uint64_t hlc, unsigned tables,
+                                     uint64_t stage, struct error *e);
+enum shoal_err commit_snapshot_rows(struct commit *c, struct slice rows, uint16_t from, struct error *e);
+enum shoal_err commit_snapshot_end(struct commit *c, uint16_t from, struct error *e);
+void commit_snapshot_cancel(struct commit *c); /* no-op if none is under way */
+/* A whole one as one change. rows stay the caller's. */
 enum shoal_err commit_snapshot(struct commit *c, const struct registry_cut *snapshot, uint16_t from, struct error *e);
 
 /* fn(arg, SHOAL_OK) when everything pending now is durable (at once, from within, if nothing is pending);

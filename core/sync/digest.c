@@ -1,8 +1,8 @@
 /* core/sync/digest.c - do equal vectors mean equal rows?
  *
  * Every 60 s the one who accepted tells count and hash sum of each table at its vector. The one who dialled compares,
- * if it stands at the same vector with nothing pending. A difference is a bug or a rotten disk: it is said loudly, and all
- * rows are sent and merged; the link the other way does the same. */
+ * if it stands at the same vector with nothing pending. A difference is a bug or a rotten disk: it is said loudly, and the
+ * rows of the tables that differ are sent and merged; the link the other way does the same. */
 #include "core/sync/sync_state.h"
 
 void sync_digest_send(struct sync_link *l)
@@ -33,7 +33,7 @@ enum shoal_err sync_digest_on(struct sync_link *l, struct slice body, struct err
 	struct sync *s = l->sync;
 	struct cursor c = cursor_of(body.data, body.len);
 	struct sync_digest m;
-	bool differ = false;
+	unsigned differ = 0; /* tables, as in SNAP_BEGIN */
 
 	(void)e;
 	sync_digest_get(&c, &m);
@@ -46,19 +46,19 @@ enum shoal_err sync_digest_on(struct sync_link *l, struct slice body, struct err
 		struct digest ours = registry_digest(s->config.registry, table);
 		if (c.bad || digest_eq(ours, theirs))
 			continue;
-		differ = true;
+		differ |= 1u << table;
 		log_line(s->env->log, LOG_ERROR, "sync",
 		         "table %s differs from tracker %u's though both know the same operations (%llu and %llu rows): "
-		         "a bug or a damaged disk; all rows are exchanged",
+		         "a bug or a damaged disk; its rows are exchanged",
 		         table_word(table), l->peer->id, (unsigned long long)ours.count, (unsigned long long)theirs.count);
 	}
-	l->peer->digests = differ ? SYNC_DIGEST_DIFFERS : SYNC_DIGEST_EQUAL;
-	if (!differ) {
+	l->peer->digests = differ != 0 ? SYNC_DIGEST_DIFFERS : SYNC_DIGEST_EQUAL;
+	if (differ == 0) {
 		s->counters.digests_equal++;
 		return SHOAL_OK;
 	}
 	s->counters.digests_differ++;
 	if (l->ship.state == SHIP_TAIL || l->ship.state == SHIP_STORE)
-		sync_snapshot_begin(l);
+		sync_snapshot_begin(l, differ);
 	return SHOAL_OK;
 }

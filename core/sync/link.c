@@ -117,10 +117,8 @@ void sync_link_free(struct sync_link *l)
 {
 	if (!l->doomed)
 		detach(l);
-	if (l->staging != NULL)
-		l->sync->counters.snapshots_broken++;
+	sync_staging_break_off(l);
 	sync_ship_fini(l);
-	sync_staging_free(l->staging);
 	vvec_fini(&l->told);
 	frame_reader_fini(&l->reader);
 	HASH_DEL(l->sync->by_conn, l);
@@ -401,14 +399,15 @@ static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice b
 	if (l->dialled) {
 		switch (kind) {
 		case SYNC_ACK: return on_ack(l, &c, e);
+		case SYNC_SNAP_ACK: return sync_snapshot_on_ack(l, fields, e);
 		case SYNC_DIGEST: return sync_digest_on(l, fields, e);
 		}
 	} else {
 		switch (kind) {
 		case SYNC_OP: on_op(l, &c, e); return SHOAL_OK;
-		case SYNC_SNAP_BEGIN: return sync_snapshot_on_begin(l, fields, e);
-		case SYNC_SNAP_ROWS: return sync_snapshot_on_rows(l, fields, e);
-		case SYNC_SNAP_END: return sync_snapshot_on_end(l, fields, e);
+		case SYNC_SNAP_BEGIN: return sync_staging_on_begin(l, fields, e);
+		case SYNC_SNAP_ROWS: return sync_staging_on_rows(l, fields, e);
+		case SYNC_SNAP_END: return sync_staging_on_end(l, fields, e);
 		}
 	}
 	return error_set(e, SHOAL_EPROTO, "%s has no business here", sync_kind_word(kind));

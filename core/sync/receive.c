@@ -13,14 +13,12 @@ static void note_sender(struct sync_link *l, struct slice record)
 	(void)get_u32(&c); /* version, op, flags: core/wire/record.h */
 	uint64_t log = get_u64(&c);
 	if (vvec_raise(&has, log, get_u64(&c)) == SHOAL_OK)
-		sync_receive_note_has(l, &has);
+		sync_receive_note_has(l->peer, &has);
 	vvec_fini(&has);
 }
 
-void sync_receive_note_has(struct sync_link *l, const struct vvec *has)
+void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has)
 {
-	struct sync_tracker *p = l->peer;
-
 	if (p == NULL)
 		return;
 	/* Without memory it is only told what it knows. */

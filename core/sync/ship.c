@@ -23,6 +23,7 @@ void sync_ship_fini(struct sync_link *l)
 {
 	forget_unacked(&l->ship);
 	vvec_fini(&l->ship.sent);
+	vvec_fini(&l->ship.covered);
 	registry_cut_free(l->ship.cut);
 	l->ship.cut = NULL;
 }
@@ -122,7 +123,7 @@ void sync_ship_on_read(struct sync *s, struct sync_link *l, struct content_op *o
 		return;
 	}
 	if (sync_ship_needs_snapshot(l)) { /* the log was cut meanwhile */
-		sync_snapshot_begin(l);
+		sync_snapshot_begin(l, REGISTRY_ALL_TABLES);
 		return;
 	}
 	while (cursor_left(&c) != 0) {
@@ -199,21 +200,24 @@ void sync_ship_pump(struct sync_link *l)
 		return;
 	case SHIP_STORE:
 		if (sync_ship_needs_snapshot(l))
-			sync_snapshot_begin(l);
+			sync_snapshot_begin(l, REGISTRY_ALL_TABLES);
 		else if (!window_full(l))
 			ask_log(l);
 		return;
 	case SHIP_TAIL:
 		if (sync_ship_needs_snapshot(l)) /* ours came by a snapshot, not by a log */
-			sync_snapshot_begin(l);
+			sync_snapshot_begin(l, REGISTRY_ALL_TABLES);
 		else
 			ship_tail(l);
 		return;
 	case SHIP_TURN:
-		sync_snapshot_begin(l);
+		sync_snapshot_begin(l, l->ship.cut_tables);
 		return;
 	case SHIP_SNAPSHOT:
 		sync_snapshot_pump(l);
+		return;
+	case SHIP_MERGING:
+		sync_snapshot_merging(l);
 		return;
 	}
 }

@@ -1,9 +1,7 @@
-/* core/sync/snapshot.c - all rows to a peer that is behind the kept log, and from one.
+/* core/sync/snapshot.c - all rows to a peer that is behind the kept log, or those of tables that differ. staging.c receives.
  *
- * Sending: one cut of memory (references to the rows), sent when everything in it is durable, at most 32 MiB/s, one at
- * a time. Receiving: rows are staged; at the end, if count and hash are right, they and the sender's vector become one
- * change. A snapshot that is broken off leaves nothing behind. */
-#include "core/base/planted.h"
+ * One cut of memory (references to the rows), sent when everything in it is durable, at most 32 MiB/s, never more than
+ * SYNC_SNAP_AHEAD rows before the peer has put aside, one at a time. Ops follow when the peer has merged it. */
 #include "core/sync/sync_state.h"
 
 /* -- sending */
@@ -25,7 +23,8 @@ static void on_cut_durable(void *arg, enum shoal_err result)
 	sync_snap_begin_put(b, &(struct sync_snap_begin){ .serial = l->ship.serial,
 	                                                 .vector = slice_of(vector.data, vector.len),
 	                                                 .rows = l->ship.cut->n,
-	                                                 .hlc = l->ship.cut->hlc });
+	                                                 .hlc = l->ship.cut->hlc,
+	                                                 .tables = (uint16_t)l->ship.cut_tables });
 	if (vector.failed || frame_end(b, start) != SHOAL_OK)
 		b->failed = true;
 	buf_free(&vector);
@@ -36,11 +35,28 @@ static void on_cut_durable(void *arg, enum shoal_err result)
 	sync_snapshot_pump(l);
 }
 
-void sync_snapshot_begin(struct sync_link *l)
+/* Only rows of those tables; bit 0: of tables unknown here. */
+static void keep_tables(struct registry_cut *cut, unsigned tables)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < cut->n; i++) {
+		unsigned bit = cut->rows[i]->table < TABLE_END ? cut->rows[i]->table : 0;
+		if ((tables & 1u << bit) != 0)
+			cut->rows[kept++] = cut->rows[i];
+		else
+			row_unref(cut->rows[i]);
+	}
+	cut->n = kept;
+}
+
+void sync_snapshot_begin(struct sync_link *l, unsigned tables)
 {
 	struct sync *s = l->sync;
 
-	if (s->snapshot_to != NULL && s->snapshot_to != l) {
+	l->ship.cut_tables = tables;
+	/* One that is being merged here would be cut in half. */
+	if ((s->snapshot_to != NULL && s->snapshot_to != l) || sync_staging_merges(s)) {
 		l->ship.state = SHIP_TURN;
 		return;
 	}
@@ -49,8 +65,10 @@ void sync_snapshot_begin(struct sync_link *l)
 		sync_link_doom(l, "no memory for a snapshot");
 		return;
 	}
+	keep_tables(l->ship.cut, tables);
 	s->snapshot_to = l;
-	l->ship.cut_next = 0;
+	l->ship.cut_next = l->ship.cut_acked = 0;
+	l->ship.snap_heard_at = s->now;
 	l->ship.serial = ++s->last_serial;
 	sha256_init(&l->ship.cut_hash);
 	l->ship.state = SHIP_CUT;
@@ -103,151 +121,57 @@ static void finish(struct sync_link *l)
 	(void)frame_end(b, start);
 	if (!sync_link_send(l, b))
 		return;
-	if (vvec_merge(&sh->sent, &sh->cut->vector) != SHOAL_OK) {
+	if (vvec_merge(&sh->sent, &sh->cut->vector) != SHOAL_OK || vvec_copy(&sh->covered, &sh->cut->vector) != SHOAL_OK) {
 		sync_link_doom(l, "no memory");
 		return;
 	}
 	l->sync->counters.snapshots_sent++;
-	sh->state = SHIP_STORE; /* what came here since then; read again from the beginning, sent once */
-	sh->store_pos = 0;
+	l->sync->counters.rows_sent += sh->cut->n;
+	sh->state = SHIP_MERGING;
 	sync_snapshot_stop(l);
+	sync_snapshot_merging(l);
+}
+
+/* What came here since the cut goes when the peer has merged it: then the log is read again from the beginning, sent once. */
+void sync_snapshot_merging(struct sync_link *l)
+{
+	if (!vvec_covers_all(&l->told, &l->ship.covered))
+		return;
+	vvec_fini(&l->ship.covered);
+	l->ship.state = SHIP_STORE;
+	l->ship.store_pos = 0;
 	sync_ship_pump(l);
 }
 
 void sync_snapshot_pump(struct sync_link *l)
 {
-	if (l->sync->now < l->ship.snap_at)
+	struct ship *sh = &l->ship;
+
+	if (l->sync->now < sh->snap_at)
 		return;
-	l->ship.snap_at = l->sync->now + SYNC_SNAP_TICK_MS;
-	for (unsigned frames = 0; l->ship.cut_next < l->ship.cut->n; frames++)
-		if (frames == SYNC_SNAP_TICK_FRAMES || sync_link_crowded(l) || !send_rows(l))
+	sh->snap_at = l->sync->now + SYNC_SNAP_TICK_MS;
+	if (l->sync->now >= sh->snap_heard_at + SYNC_SNAP_STUCK_MS) {
+		sync_link_doom(l, "it takes no more of its snapshot");
+		return;
+	}
+	for (unsigned frames = 0; sh->cut_next < sh->cut->n; frames++)
+		if (frames == SYNC_SNAP_TICK_FRAMES || sh->cut_next - sh->cut_acked >= SYNC_SNAP_AHEAD || sync_link_crowded(l) ||
+		    !send_rows(l))
 			return;
 	finish(l);
 }
 
-/* -- receiving */
-
-void sync_staging_free(struct staging *st)
-{
-	if (st == NULL)
-		return;
-	for (size_t i = 0; i < st->cut.n; i++)
-		row_unref(st->cut.rows[i]);
-	free(st->cut.rows);
-	vvec_fini(&st->cut.vector);
-	free(st);
-}
-
-/* Planted bugs: the vector before the rows; half the rows of a snapshot that broke off. */
-static void take_vector_first(struct sync_link *l)
-{
-	struct registry_cut *own = registry_cut_new(l->sync->config.registry);
-	struct error e;
-
-	if (own != NULL && vvec_copy(&own->vector, &l->staging->cut.vector) == SHOAL_OK)
-		(void)commit_snapshot(l->sync->config.commit, own, l->batch_from, &e);
-	registry_cut_free(own);
-}
-
-void sync_snapshot_broke_off(struct sync_link *l)
-{
-	struct staging *st = l->staging;
-	struct registry_cut half = { 0 };
-	struct error e;
-
-	if (!PLANTED(partial_rows) || st == NULL)
-		return;
-	half.rows = st->cut.rows;
-	half.n = st->cut.n / 2;
-	(void)commit_snapshot(l->sync->config.commit, &half, l->batch_from, &e);
-}
-
-static void drop_staging(struct sync_link *l)
-{
-	sync_staging_free(l->staging);
-	l->staging = NULL;
-}
-
-enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, struct error *e)
+enum shoal_err sync_snapshot_on_ack(struct sync_link *l, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data, body.len);
-	struct sync_snap_begin m;
+	struct sync_snap_ack m;
 
-	sync_snap_begin_get(&c, &m);
-	if (l->staging != NULL)
-		l->sync->counters.snapshots_broken++;
-	drop_staging(l);
-	struct staging *st = l->staging = try_alloc(sizeof(*st));
-	if (st == NULL || !sync_vector_from_wire(&st->cut.vector, m.vector))
-		return error_set(e, SHOAL_EBUSY, "no memory for its snapshot");
-	st->serial = m.serial;
-	st->announced = m.rows;
-	st->cut.hlc = m.hlc;
-	sha256_init(&st->hash);
-	if (PLANTED(vv_first))
-		take_vector_first(l);
+	sync_snap_ack_get(&c, &m);
+	if (l->ship.state != SHIP_SNAPSHOT || m.serial != l->ship.serial)
+		return SHOAL_OK; /* of an earlier one */
+	if (m.rows > l->ship.cut_next)
+		return error_set(e, SHOAL_EPROTO, "it has more rows of its snapshot than were sent");
+	l->ship.cut_acked = m.rows;
+	l->ship.snap_heard_at = l->sync->now;
 	return SHOAL_OK;
-}
-
-static enum shoal_err stage_row(struct staging *st, const struct wire_row *wire)
-{
-	if (st->cut.n == st->announced)
-		return SHOAL_EPROTO;
-	if (st->cut.n == st->cap) {
-		size_t cap = st->cap ? 2 * st->cap : 64;
-		struct row **rows = try_realloc(st->cut.rows, cap * sizeof(struct row *));
-		if (rows == NULL)
-			return SHOAL_EBUSY;
-		st->cut.rows = rows;
-		st->cap = cap;
-	}
-	enum shoal_err rc = row_new(wire, &st->cut.rows[st->cut.n]);
-	if (rc == SHOAL_OK)
-		st->cut.n++;
-	return rc;
-}
-
-enum shoal_err sync_snapshot_on_rows(struct sync_link *l, struct slice body, struct error *e)
-{
-	struct cursor c = cursor_of(body.data, body.len);
-	struct staging *st = l->staging;
-	struct sync_snap_rows m;
-
-	sync_snap_rows_get(&c, &m);
-	if (st == NULL || st->serial != m.serial)
-		return error_set(e, SHOAL_EPROTO, "rows of a snapshot that was not begun");
-	sha256_update(&st->hash, m.rows.data, m.rows.len);
-	c = cursor_of(m.rows.data, m.rows.len);
-	while (cursor_left(&c) != 0) {
-		struct wire_row wire;
-		wire_row_get(&c, &wire);
-		enum shoal_err rc = c.bad ? SHOAL_EPROTO : stage_row(st, &wire);
-		if (rc != SHOAL_OK)
-			return error_set(e, rc, "a row of its snapshot: %s", error_default(rc));
-	}
-	return SHOAL_OK;
-}
-
-enum shoal_err sync_snapshot_on_end(struct sync_link *l, struct slice body, struct error *e)
-{
-	struct cursor c = cursor_of(body.data, body.len);
-	struct staging *st = l->staging;
-	struct sync_snap_end m;
-	struct id32 hash;
-
-	sync_snap_end_get(&c, &m);
-	if (st == NULL || st->serial != m.serial)
-		return error_set(e, SHOAL_EPROTO, "the end of a snapshot that was not begun");
-	sha256_final(&st->hash, &hash);
-	if (m.rows != st->cut.n || m.rows != st->announced || !id32_eq(&hash, &m.hash))
-		return error_set(e, SHOAL_EINTEGRITY, "its snapshot is not whole");
-	enum shoal_err rc = commit_snapshot(l->sync->config.commit, &st->cut, l->batch_from, e);
-	if (rc == SHOAL_OK) {
-		l->sync->counters.snapshots_merged++;
-		log_line(l->sync->env->log, LOG_INFO, "sync", "a snapshot of %zu rows came from tracker %u", st->cut.n,
-		         l->batch_from);
-		sync_receive_note_has(l, &st->cut.vector);
-	}
-	drop_staging(l);
-	return rc;
 }

@@ -334,6 +334,7 @@ static void on_undone(void *owner, enum shoal_err why)
 		else if (l->ship.state == SHIP_CUT)
 			sync_link_doom(l, "the snapshot for it was undone");
 	}
+	sync_staging_undone(s);
 }
 
 /* -- life */
@@ -348,12 +349,15 @@ struct sync *sync_new(const struct sync_config *config)
 	s->env = config->env;
 	if (s->config.snapshot_frame == 0)
 		s->config.snapshot_frame = SYNC_SNAP_FRAME;
+	if (s->config.merge_bytes == 0)
+		s->config.merge_bytes = SYNC_MERGE_BYTES;
 	if (s->config.log_bytes == 0)
 		s->config.log_bytes = SYNC_LOG_BYTES;
 	s->joining = true;
 	s->join_must = config->joining;
 	LIST_INIT(&s->peers);
 	LIST_INIT(&s->links);
+	LIST_INIT(&s->stages);
 	sync_set_peers(s, config->trackers, config->n_trackers);
 	s->config.trackers = NULL;
 	commit_add_hooks(config->commit, &hooks, s);
@@ -368,6 +372,7 @@ void sync_free(struct sync *s)
 
 	if (s == NULL)
 		return;
+	sync_staging_fini(s);
 	while ((l = LIST_FIRST(&s->links)) != NULL) {
 		if (!l->doomed)
 			s->env->close(s->env->ctx, l->conn);
@@ -397,7 +402,7 @@ static void sweep(struct sync *s)
 		next = LIST_NEXT(l, next);
 		if (!l->doomed)
 			continue;
-		sync_snapshot_broke_off(l);
+		sync_staging_broke_off(l);
 		sync_link_free(l);
 	}
 }
@@ -418,6 +423,8 @@ static void on_content(struct sync *s, const struct env_event *ev)
 		sync_ship_on_read(s, l, ev->content, ev->result);
 	else if (ask->kind == ASK_CUT)
 		sync_log_on_cut(s, ev->result);
+	else if (ask->kind == ASK_STAGE)
+		sync_staging_on_answer(s, ask, ev->content, ev->result);
 	else if (ask->kind == ASK_PLAN)
 		sync_log_on_plan(s, ev->content, ev->result);
 	else if (ask->kind == ASK_SERVE || ask->kind == ASK_FETCH)

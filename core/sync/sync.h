@@ -57,6 +57,7 @@ struct sync_config {
 	struct id32 cluster;         /* our own identity: a peer's certificate must show the same */
 	const char *version;         /* told to the peers; for trackers() */
 	size_t snapshot_frame;       /* bytes of rows in one frame; 0: 128 KiB (tests: less) */
+	size_t merge_bytes;          /* of a snapshot's rows merged at once; 0: 128 KiB */
 	size_t log_bytes;            /* the log may grow to that over a tracker that is down; 0: 256 MiB */
 	bool joining;                /* the database was set aside: stay JOINING until one exchange is complete */
 	const struct tracker_line *trackers; /* copied; our own line is skipped */
@@ -123,7 +124,7 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /
 
 /* What happened so far: for the console and for tests. */
 struct sync_counters {
-	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, gaps, refused, digests_equal,
+	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, rows_sent, gaps, refused, digests_equal,
 	        digests_differ, log_cuts, contents_fetched, lost;
 };
 const struct sync_counters *sync_counters(const struct sync *s);

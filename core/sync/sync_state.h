@@ -5,7 +5,8 @@
  *   ship.c           outgoing: ops in the order of their arrival here, from the oplog or the store
  *   log_cut.c        what may go from the stored log
  *   receive.c        incoming: ops, ACKs
- *   snapshot.c       both directions
+ *   snapshot.c       all rows, or those of some tables, out
+ *   staging.c        the same in: put aside, then merged
  *   presence.c       LEASE and PEER
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
@@ -43,6 +44,9 @@ enum sync_limits {
 	SYNC_SNAP_FRAME = 1 << 17,
 	SYNC_SNAP_TICK_MS = 20,
 	SYNC_SNAP_TICK_FRAMES = 5,  /* with the above: 32 MiB/s */
+	SYNC_SNAP_AHEAD = 1 << 15,  /* rows of a snapshot that are sent before the peer has put them aside */
+	SYNC_SNAP_STUCK_MS = 60000, /* without a word that more was put aside */
+	SYNC_MERGE_BYTES = 1 << 17, /* of rows merged at once: some milliseconds */
 	SYNC_DIGEST_MS = 60000,
 	SYNC_CUT_MS = 60000,
 	SYNC_PLAN_MS = 600000,      /* a look for what is too much or too old of the log reads it */
@@ -65,6 +69,7 @@ enum ship_state {
 	SHIP_TURN,     /* needs a snapshot, another link is being sent one */
 	SHIP_CUT,      /* the cut is made, parts of it are not durable yet */
 	SHIP_SNAPSHOT, /* on its way */
+	SHIP_MERGING,  /* it was sent; ops wait until the peer has merged it */
 };
 
 struct sent_op {
@@ -83,20 +88,16 @@ struct ship {
 	STAILQ_HEAD(, sent_op) unacked;
 	size_t unacked_bytes;
 	struct registry_cut *cut;
-	size_t cut_next;
+	unsigned cut_tables;     /* which tables it is about, as in SNAP_BEGIN */
+	uint64_t cut_next, cut_acked; /* rows sent; and put aside there */
 	uint32_t serial;
 	struct sha256 cut_hash;
 	uint64_t snap_at;        /* the next portion */
+	uint64_t snap_heard_at;  /* the last word that more was put aside */
+	struct vvec covered;     /* MERGING: what the snapshot's vector was */
 };
 
-/* The incoming side of an accepted link: a snapshot that is not whole yet. */
-struct staging {
-	uint32_t serial;
-	struct registry_cut cut; /* rows grow; .vector and .hlc from its beginning */
-	size_t cap;
-	uint64_t announced;
-	struct sha256 hash;
-};
+struct stage;                    /* staging.c */
 
 struct sync_link {
 	struct sync *sync;
@@ -114,7 +115,7 @@ struct sync_link {
 	uint64_t acked_at;       /* accepted: the last one */
 	uint16_t batch_from;     /* accepted: the peer's id, also when the link is doomed already */
 	struct ship ship;        /* dialled */
-	struct staging *staging; /* accepted */
+	struct stage *staging;   /* accepted: a snapshot that is not whole yet */
 	unsigned serving;
 	LIST_ENTRY(sync_link) next;
 	UT_hash_handle hh;       /* by conn */
@@ -146,13 +147,14 @@ struct sync_tracker {
 };
 
 /* A content op that was asked for. */
-enum ask_kind { ASK_LOG, ASK_PLAN, ASK_CUT, ASK_SERVE, ASK_FETCH };
+enum ask_kind { ASK_LOG, ASK_PLAN, ASK_CUT, ASK_SERVE, ASK_FETCH, ASK_STAGE };
 struct ask {
 	uint64_t cookie;
 	enum ask_kind kind;
 	conn_id conn;
 	struct id32 content;
-	uint32_t chunk;
+	uint32_t chunk;          /* ASK_STAGE: rows */
+	uint64_t stage;
 	UT_hash_handle hh;
 };
 
@@ -180,6 +182,8 @@ struct sync {
 	unsigned batch_ops;      /* received in the batch that is open in commit; 0: none is */
 	struct sync_link *snapshot_to; /* one snapshot at a time */
 	uint32_t last_serial;
+	LIST_HEAD(, stage) stages;
+	uint64_t last_stage;
 	/* JOINING */
 	bool joining, join_must;
 	uint64_t join_since;
@@ -255,19 +259,28 @@ void sync_log_on_cut(struct sync *s, enum shoal_err rc);
 enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e);
 void sync_receive_end(struct sync_link *l);     /* the ops of one read are a batch; no-op without one */
 enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct error *e);
-void sync_receive_note_has(struct sync_link *l, const struct vvec *has); /* the peer has shown that it has these */
+void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has); /* the peer has shown that it has these */
 void sync_receive_durable(struct sync_link *l); /* more is durable: an ACK will be due */
 void sync_receive_send_ack(struct sync_link *l);
 
 /* snapshot.c */
-void sync_snapshot_begin(struct sync_link *l); /* wants to send one */
+void sync_snapshot_begin(struct sync_link *l, unsigned tables); /* wants to send one */
 void sync_snapshot_pump(struct sync_link *l);
+void sync_snapshot_merging(struct sync_link *l); /* the peer has told that it has more */
 void sync_snapshot_stop(struct sync_link *l);
-enum shoal_err sync_snapshot_on_begin(struct sync_link *l, struct slice body, struct error *e);
-enum shoal_err sync_snapshot_on_rows(struct sync_link *l, struct slice body, struct error *e);
-enum shoal_err sync_snapshot_on_end(struct sync_link *l, struct slice body, struct error *e);
-void sync_staging_free(struct staging *st);
-void sync_snapshot_broke_off(struct sync_link *l); /* planted.h: does nothing in a normal build */
+enum shoal_err sync_snapshot_on_ack(struct sync_link *l, struct slice body, struct error *e);
+
+/* staging.c */
+enum shoal_err sync_staging_on_begin(struct sync_link *l, struct slice body, struct error *e);
+enum shoal_err sync_staging_on_rows(struct sync_link *l, struct slice body, struct error *e);
+enum shoal_err sync_staging_on_end(struct sync_link *l, struct slice body, struct error *e);
+void sync_staging_on_answer(struct sync *s, const struct ask *asked, const struct content_op *op, enum shoal_err rc);
+void sync_staging_break_off(struct sync_link *l);  /* the link goes */
+void sync_staging_undone(struct sync *s);          /* what was pending was undone */
+void sync_staging_next(struct sync *s);
+bool sync_staging_merges(const struct sync *s);
+void sync_staging_fini(struct sync *s);
+void sync_staging_broke_off(struct sync_link *l); /* planted.h: does nothing in a normal build */
 
 /* presence.c */
 enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);

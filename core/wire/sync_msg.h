@@ -21,10 +21,13 @@
 #define SYNC_OP_FIELDS(F) F(blob, record)
 /* The entries of the sender's durable vector that changed since its HELLO or last ACK. */
 #define SYNC_ACK_FIELDS(F) F(blob, vector)
-/* A snapshot: what it covers; its rows in as many frames as it takes; how many there were. serial tells two apart. */
-#define SYNC_SNAP_BEGIN_FIELDS(F) F(u32, serial) F(blob, vector) F(u64, rows) F(u64, hlc)
+/* A snapshot: what it covers; its rows in as many frames as it takes; how many there were. serial tells two apart.
+ * tables: bit t: all rows of table t, bit 0: of all tables that the sender does not know; 0xffff: everything. */
+#define SYNC_SNAP_BEGIN_FIELDS(F) F(u32, serial) F(blob, vector) F(u64, rows) F(u64, hlc) F(u16, tables)
 #define SYNC_SNAP_ROWS_FIELDS(F) F(u32, serial) F(blob, rows)
 #define SYNC_SNAP_END_FIELDS(F) F(u32, serial) F(u64, rows) F(id32, hash) /* SHA-256 over all `rows` blobs */
+/* How many of its rows are put aside: the sender is never far ahead of that. */
+#define SYNC_SNAP_ACK_FIELDS(F) F(u32, serial) F(u64, rows)
 /* Piece hashes of a content: a chunk is HASHES_PER_CHUNK of them. have 0: not here; then the rest is empty. */
 #define SYNC_BLOB_WANT_FIELDS(F) F(id32, content) F(u32, chunk)
 #define SYNC_BLOB_DATA_FIELDS(F) F(id32, content) F(u32, chunk) F(u8, have) F(blob, hashes)
@@ -52,7 +55,8 @@
 	X(10, PING, ping, SYNC_PING_FIELDS, none)                 \
 	X(11, PONG, pong, SYNC_PONG_FIELDS, none)                 \
 	X(12, PEER, peer, SYNC_PEER_FIELDS, peer_row)             \
-	X(13, DIGEST, digest, SYNC_DIGEST_FIELDS, none)
+	X(13, DIGEST, digest, SYNC_DIGEST_FIELDS, none)           \
+	X(14, SNAP_ACK, snap_ack, SYNC_SNAP_ACK_FIELDS, none)
 
 enum sync_kind {
 #define X(num, NAME, word, fields, row) SYNC_##NAME = num,

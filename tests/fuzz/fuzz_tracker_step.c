@@ -156,7 +156,7 @@ static void do_snapshot(struct world *w, struct cursor *in)
 	struct buf rows = { 0 }, vector = { 0 }, body = { 0 };
 	size_t i = pick_sync(w, get_u8(in));
 	unsigned n = get_u8(in) % 16;
-	struct sync_snap_begin head = { .serial = 1, .rows = n, .hlc = w->pool.wall_ms << 16 };
+	struct sync_snap_begin head = { .serial = 1, .rows = n, .hlc = w->pool.wall_ms << 16, .tables = 0xffff };
 	struct sync_snap_rows middle = { .serial = 1 };
 	struct sync_snap_end end = { .serial = 1, .rows = n };
 

@@ -15,6 +15,7 @@
 #define LAB_NODES 3
 #define LAB_CONNS 256
 #define LAB_QUEUE 65536
+#define LAB_OPS 4096
 
 struct lab_node {
 	struct lab *lab;
@@ -33,6 +34,11 @@ struct lab_node {
 	enum shoal_err fail;
 	struct store_txn *txn;
 	uint64_t cookie;
+	/* content ops: one every 10 ms of lab_run() if slow, else at once */
+	bool slow;
+	struct content_op *ops[LAB_OPS];
+	uint64_t op_cookies[LAB_OPS];
+	size_t op_head, op_tail;
 	/* raw: what came in, and the last connection */
 	struct buf in;
 	conn_id conn;
@@ -172,12 +178,24 @@ static inline void lab_commit(void *ctx, struct store_txn *txn, uint64_t cookie)
 		lab_answer_commit(n);
 }
 
+static inline void lab_answer_content(struct lab_node *n)
+{
+	struct error e;
+	size_t at = n->op_head++ % LAB_OPS;
+	struct content_op *op = n->ops[at];
+	enum shoal_err rc = store_content(&store_mem_ops, n->store, op, &e);
+	lab_put(n, (struct env_event){ .type = ENV_CONTENT, .cookie = n->op_cookies[at], .result = rc, .content = op });
+}
+
 static inline void lab_content(void *ctx, struct content_op *op, uint64_t cookie)
 {
 	struct lab_node *n = ctx;
-	struct error e;
-	enum shoal_err rc = store_content(&store_mem_ops, n->store, op, &e);
-	lab_put(n, (struct env_event){ .type = ENV_CONTENT, .cookie = cookie, .result = rc, .content = op });
+	size_t at = n->op_tail++ % LAB_OPS;
+	CHECK(n->op_tail - n->op_head < LAB_OPS);
+	n->ops[at] = op;
+	n->op_cookies[at] = cookie;
+	if (!n->slow)
+		lab_answer_content(n);
 }
 
 /* -- nodes */
@@ -233,7 +251,7 @@ static inline struct lab_node *lab_up(struct lab *lab, uint16_t id, size_t lines
 	n->reg = registry_new(id, 1000u + id);
 	n->commit = commit_new(&n->env, n->reg);
 	n->sync = sync_new(&(struct sync_config){ .env = &n->env, .registry = n->reg, .commit = n->commit, .self = id,
-	                                          .cluster = { { 7 } }, .version = "lab", .snapshot_frame = 100,
+	                                          .cluster = { { 7 } }, .version = "lab", .snapshot_frame = 100, .merge_bytes = 100,
 	                                          .log_bytes = lab->log_bytes,
 	                                          .trackers = lab->lines, .n_trackers = lines, .owner = n,
 	                                          .on_acked = lab_on_acked, .on_session = lab_on_session,
@@ -256,6 +274,8 @@ static inline void lab_down(struct lab_node *n)
 		registry_free(n->reg);
 		store_mem_ops.close(n->store);
 		store_txn_free(n->txn);
+		while (n->op_head != n->op_tail)
+			content_op_free(n->ops[n->op_head++ % LAB_OPS]);
 		n->sync = NULL;
 		n->txn = NULL;
 	}
@@ -314,6 +334,8 @@ static inline void lab_run(struct lab *lab, uint64_t ms)
 				continue;
 			(void)commit_tick(n->commit, lab->now);
 			(void)sync_tick(n->sync, lab->now);
+			if (n->slow && n->op_head != n->op_tail)
+				lab_answer_content(n);
 		}
 		lab_deliver(lab);
 	}
@@ -330,6 +352,44 @@ static inline enum shoal_err lab_create_user(struct lab_node *n, const char *nam
 	op_begin(n->reg, OP_CREATE_USER, &request, lab_wall(n), &op);
 	CHECK_INT(user_create(n->reg, &op, slice_str(name), slice_str("record"), &uid, &e), ==, SHOAL_OK);
 	return commit_op(n->commit, &op, stamp, &e);
+}
+
+/* What a start would find on that disk. */
+static inline enum shoal_err lab_on_row(void *ctx, const struct wire_row *row)
+{
+	return registry_load(((struct lab_node *)ctx)->reg, row);
+}
+static inline enum shoal_err lab_on_vector(void *ctx, uint64_t log, uint64_t seq)
+{
+	return registry_load_vector(((struct lab_node *)ctx)->reg, log, seq);
+}
+static inline enum shoal_err lab_on_floor(void *ctx, uint64_t log, uint64_t seq)
+{
+	(void)ctx;
+	(void)log;
+	(void)seq;
+	return SHOAL_OK;
+}
+static inline enum shoal_err lab_on_hlc(void *ctx, uint64_t hlc)
+{
+	registry_load_hlc(((struct lab_node *)ctx)->reg, hlc);
+	return SHOAL_OK;
+}
+static inline enum shoal_err lab_on_held(void *ctx, const struct id32 *id)
+{
+	(void)ctx;
+	(void)id;
+	return SHOAL_OK;
+}
+
+static inline void lab_load(struct lab_node *into, struct mem_disk *disk)
+{
+	struct store_sink sink = { into, lab_on_row, lab_on_vector, lab_on_floor, lab_on_hlc, lab_on_held };
+	struct store *store;
+	struct error e;
+	CHECK_INT(store_mem_ops.open(mem_disk_where(disk), &store, &e), ==, SHOAL_OK);
+	CHECK_INT(store_mem_ops.load(store, &sink, &e), ==, SHOAL_OK);
+	store_mem_ops.close(store);
 }
 
 static inline bool lab_knows(const struct lab_node *n, const char *name)
