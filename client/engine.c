@@ -179,6 +179,7 @@ static void *run(void *arg)
 {
 	struct engine *en = arg;
 
+	pthread_setname_np(pthread_self(), "shoal engine");
 	net_env_wake(en->net); /* the first step of the link: it dials */
 	loop_run(en->loop);
 	return NULL;

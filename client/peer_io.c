@@ -101,6 +101,7 @@ static void *thread_main(void *arg)
 {
 	struct io_thread *t = arg;
 
+	pthread_setname_np(pthread_self(), "shoal transfer");
 	loop_timer_set_ms(t->tick, TICK_MS);
 	loop_run(t->loop);
 	return NULL;

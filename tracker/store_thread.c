@@ -92,6 +92,7 @@ static void *store_main(void *arg)
 	struct store_thread *st = arg;
 	bool go_on = true, idle = true;
 
+	pthread_setname_np(pthread_self(), "shoal store");
 	while (go_on) {
 		if (!queue_wait(st->queue, idle ? -1 : IDLE_MS) && !idle) {
 			idle = true;

@@ -29,6 +29,8 @@ unsigned workers_default_count(void)
 static void *worker_main(void *arg)
 {
 	struct workers *w = arg;
+
+	pthread_setname_np(pthread_self(), "shoal worker");
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		while (w->first == NULL && !w->stopping)
