@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "tracker/core.h"
+#include "tracker/memo.h"
 
 static enum shoal_err no_memory(struct error *e)
 {
@@ -297,14 +298,9 @@ enum shoal_err command_stop_share(struct command *cmd, struct error *e)
 }
 
 /* -- lists */
-static void put_file_row(struct command *cmd, const struct id16 *gid, const struct shown_file *f)
+static void put_file_row(struct tracker *t, struct buf *b, const struct id16 *gid, const struct shown_file *f)
 {
-	struct tracker *t = cmd->t;
 	char owner[NAME_SHOWN_MAX];
-	struct buf *b = command_row(cmd);
-
-	if (b == NULL)
-		return;
 	struct row_file row = {
 		.name = slice_str(f->name), .fid = f->file->fid, .size = f->file->size, .hash = f->file->hash,
 		.content = f->file->content, .seeders = f->seeders,
@@ -314,27 +310,61 @@ static void put_file_row(struct command *cmd, const struct id16 *gid, const stru
 		.state = slice_str(f->syncing ? "syncing" : "ok"),
 	};
 	row_file_put(b, &row);
-	command_row_done(cmd);
+}
+
+/* All of them, in as many pages as it takes. */
+static void put_pages(struct command *cmd, const struct id16 *gid, const struct shown_file *files, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct buf *b = command_row(cmd);
+		if (b == NULL)
+			return;
+		put_file_row(cmd->t, b, gid, &files[i]);
+		command_row_done(cmd);
+	}
+}
+
+/* A list of one page is kept for the next who asks. */
+static void keep_rows(struct command *cmd, struct slice key)
+{
+	const struct page *p = TAILQ_FIRST(&cmd->pages);
+	struct memo_answer a = { 0 };
+
+	if (p == NULL || TAILQ_NEXT(p, link) != NULL || cmd->reply.failed)
+		return;
+	a.n = p->n;
+	buf_put(&a.bytes, p->rows.data, p->rows.len);
+	(void)memo_keep(tracker_memo(cmd->t), MEMO_FILES, key, &a, tracker_now(cmd->t));
 }
 
 enum shoal_err command_list_files(struct command *cmd, struct error *e)
 {
+	struct tracker *t = cmd->t;
 	struct req_list_files r;
 	struct rep_gid rep;
 	struct shown_file *files;
-	struct presence online = tracker_presence(cmd->t);
+	struct presence online = tracker_presence(t);
+	uint8_t bytes[17];
 	size_t n;
 
 	req_list_files_get(&cmd->fields, &r);
 	enum shoal_err rc = find_group(cmd, r.group, &rep.gid, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	if (file_list(cmd->t->reg, &rep.gid, &online, r.all != 0, &files, &n) != SHOAL_OK)
-		return no_memory(e);
+	memcpy(bytes, rep.gid.b, 16);
+	bytes[16] = r.all != 0;
+	struct slice key = slice_of(bytes, sizeof(bytes));
 	rep_gid_put(&cmd->reply, &rep);
-	for (size_t i = 0; i < n; i++)
-		put_file_row(cmd, &rep.gid, &files[i]);
+	const struct memo_answer *known = memo_find(tracker_memo(t), MEMO_FILES, key, tracker_now(t));
+	if (known != NULL) {
+		command_rows(cmd, slice_of(known->bytes.data, known->bytes.len), (uint16_t)known->n);
+		return SHOAL_OK;
+	}
+	if (file_list(t->reg, &rep.gid, &online, r.all != 0, &files, &n) != SHOAL_OK)
+		return no_memory(e);
+	put_pages(cmd, &rep.gid, files, n);
 	free(files);
+	keep_rows(cmd, key);
 	return SHOAL_OK;
 }
 

@@ -170,6 +170,19 @@ struct buf *command_row(struct command *cmd)
 	return &p->rows;
 }
 
+void command_rows(struct command *cmd, struct slice rows, uint16_t n)
+{
+	struct page *p = try_alloc(sizeof(*p));
+	if (p == NULL) {
+		cmd->reply.failed = true;
+		return;
+	}
+	p->n = n;
+	buf_put(&p->rows, rows.data, rows.len);
+	cmd->reply.failed |= p->rows.failed;
+	TAILQ_INSERT_TAIL(&cmd->pages, p, link);
+}
+
 void command_row_done(struct command *cmd)
 {
 	struct page *last = TAILQ_LAST(&cmd->pages, pages);

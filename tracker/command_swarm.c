@@ -4,6 +4,9 @@
 
 #include "core/base/mem.h"
 #include "tracker/core.h"
+#include "tracker/memo.h"
+
+enum { TICKET_YOUNG = 10 }; /* up to this part of its life a ticket is given out again */
 
 static enum shoal_err no_memory(struct error *e)
 {
@@ -11,6 +14,35 @@ static enum shoal_err no_memory(struct error *e)
 }
 
 /* -- tickets */
+/* A ticket that was made a moment ago for the same member and device is as good: signing takes longer than all the rest
+ * of a command. Its name and its expiry are the ones of then. */
+static bool ticket_again(struct command *cmd, const struct memo_ticket *mt, const struct id16 *gid, uint64_t wall,
+                         struct buf *out, uint32_t *life_ms)
+{
+	uint32_t life = cmd->t->config.ticket_life_s * 1000;
+
+	if (mt == NULL || mt->sealed.len == 0 || wall < mt->made_ms || wall - mt->made_ms > life / TICKET_YOUNG ||
+	    !id16_eq(&mt->uid, &cmd->uid) || !id32_eq(&mt->device, &cmd->c->device) || !id16_eq(&mt->gid, gid))
+		return false;
+	*life_ms = life - (uint32_t)(wall - mt->made_ms);
+	buf_put(out, mt->sealed.data, mt->sealed.len);
+	return true;
+}
+
+static void keep_ticket(struct memo_ticket *mt, const struct ticket *t, const struct buf *sealed)
+{
+	if (mt == NULL)
+		return;
+	mt->uid = t->uid;
+	mt->gid = t->gid;
+	mt->device = t->device;
+	mt->made_ms = t->not_before_ms;
+	buf_reset(&mt->sealed);
+	buf_put(&mt->sealed, sealed->data, sealed->len);
+	if (mt->sealed.failed)
+		buf_free(&mt->sealed);
+}
+
 enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct buf *out, uint32_t *life_ms,
                             struct error *e)
 {
@@ -20,8 +52,11 @@ enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct 
 
 	if (rc != SHOAL_OK)
 		return rc;
-	*life_ms = t->config.ticket_life_s * 1000;
 	uint64_t wall = tracker_wall(t);
+	struct memo_ticket *mt = memo_ticket(tracker_memo(t), &cmd->uid, &cmd->c->device, gid);
+	if (ticket_again(cmd, mt, gid, wall, out, life_ms))
+		return SHOAL_OK;
+	*life_ms = t->config.ticket_life_s * 1000;
 	struct ticket ticket = {
 		.key_number = 1, .flags = t->config.plaintext ? TICKET_PLAINTEXT : 0, .uid = cmd->uid,
 		.device = cmd->c->device, .gid = *gid, .not_before_ms = wall, .not_after_ms = wall + *life_ms,
@@ -29,6 +64,7 @@ enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct 
 	};
 	if (ticket_seal(out, &ticket, t->config.ticket_key) != SHOAL_OK || out->failed)
 		return error_set(e, SHOAL_EINTERNAL, "the ticket cannot be signed");
+	keep_ticket(mt, &ticket, out);
 	return SHOAL_OK;
 }
 
@@ -56,39 +92,53 @@ struct found_peer {
 	bool complete;
 };
 
+/* Those who have a file or parts of it, as rows that any asker can be given. */
 struct peers {
-	struct command *cmd;
-	struct found_peer *list;
-	size_t n, cap;
+	struct tracker *t;
+	struct memo_answer answer;
+	size_t cap;
 	bool failed;
 };
 
 static void add_peer(struct peers *p, const struct found_peer *peer)
 {
-	if (p->failed || peer->addr.port == 0 || id32_eq(&peer->device, &p->cmd->c->device))
+	struct memo_answer *a = &p->answer;
+	char user[NAME_SHOWN_MAX], address[ADDRESS_MAX];
+
+	if (p->failed || peer->addr.port == 0)
 		return;
-	if (p->n == p->cap) {
+	if (a->n == p->cap) {
 		size_t cap = p->cap != 0 ? 2 * p->cap : 32;
-		struct found_peer *more = try_realloc(p->list, cap * sizeof(*more));
+		struct memo_peer *more = try_realloc(a->peers, cap * sizeof(*more));
 		if (more == NULL) {
 			p->failed = true;
 			return;
 		}
-		p->list = more;
+		a->peers = more;
 		p->cap = cap;
 	}
-	p->list[p->n++] = *peer;
+	struct row_peer row = { .uid = peer->uid,
+		                .user = slice_str(user_shown(p->t->reg, &peer->uid, user)),
+		                .address = slice_str(address_format(&peer->addr, address)),
+		                .identity = peer->device,
+		                .complete = peer->complete };
+	struct memo_peer mp = { .device = peer->device, .at = (uint32_t)a->bytes.len };
+	row_peer_put(&a->bytes, &row);
+	mp.len = (uint32_t)a->bytes.len - mp.at;
+	a->peers[a->n++] = mp;
 }
 
-static enum shoal_err add_seeders(struct peers *p, const struct id16 *gid, const struct id16 *fid, struct error *e)
+static void add_seeders(struct peers *p, const struct id16 *gid, const struct id16 *fid)
 {
-	struct tracker *t = p->cmd->t;
+	struct tracker *t = p->t;
 	struct presence online = tracker_presence(t);
 	struct seeder *seeders;
 	size_t n;
 
-	if (file_seeders(t->reg, gid, fid, &online, &seeders, &n) != SHOAL_OK)
-		return no_memory(e);
+	if (file_seeders(t->reg, gid, fid, &online, &seeders, &n) != SHOAL_OK) {
+		p->failed = true;
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct online *o = presence_endpoint(t->presence, &seeders[i].uid, &seeders[i].device);
 		if (o == NULL)
@@ -97,13 +147,12 @@ static enum shoal_err add_seeders(struct peers *p, const struct id16 *gid, const
 		add_peer(p, &peer);
 	}
 	free(seeders);
-	return SHOAL_OK;
 }
 
 static void add_leecher(void *arg, const struct leecher *l)
 {
 	struct peers *p = arg;
-	struct tracker *t = p->cmd->t;
+	struct tracker *t = p->t;
 	const struct online *o = presence_endpoint(t->presence, &l->uid, &l->device);
 
 	if (!group_is_member(t->reg, &l->gid, &l->uid) ||
@@ -113,77 +162,137 @@ static void add_leecher(void *arg, const struct leecher *l)
 	add_peer(p, &peer);
 }
 
-/* Moves a random choice of at most PEERS_MAX to the front. */
-static size_t choose(struct tracker *t, struct peers *p)
+static struct slice file_key(const struct id16 *gid, const struct id16 *fid, uint8_t out[32])
 {
-	size_t n = p->n < PEERS_MAX ? p->n : PEERS_MAX;
-	for (size_t i = 0; i < n; i++) {
-		size_t k = i + (size_t)(tracker_random_u64(t) % (p->n - i));
-		struct found_peer swap = p->list[i];
-		p->list[i] = p->list[k];
-		p->list[k] = swap;
-	}
-	return n;
+	memcpy(out, gid->b, 16);
+	memcpy(out + 16, fid->b, 16);
+	return slice_of(out, 32);
 }
 
-/* Rows for those who have the file or parts of it, the asker excepted. */
+/* NULL: no memory. */
+static struct memo_answer *peers_of(struct tracker *t, const struct id16 *gid, const struct id16 *fid)
+{
+	uint8_t bytes[32];
+	struct slice key = file_key(gid, fid, bytes);
+	struct memo_answer *known = memo_find(tracker_memo(t), MEMO_PEERS, key, tracker_now(t));
+	struct peers p = { .t = t };
+
+	if (known != NULL)
+		return known;
+	add_seeders(&p, gid, fid);
+	presence_each_leecher(t->presence, gid, fid, add_leecher, &p);
+	if (!p.failed)
+		return memo_keep(tracker_memo(t), MEMO_PEERS, key, &p.answer, tracker_now(t));
+	memo_answer_fini(&p.answer);
+	return NULL;
+}
+
+void peers_changed(struct tracker *t, const struct id16 *gid, const struct id16 *fid)
+{
+	uint8_t bytes[32];
+	memo_forget(tracker_memo(t), MEMO_PEERS, file_key(gid, fid, bytes));
+	for (uint8_t all = 0; all < 2; all++) { /* lists count them */
+		memcpy(bytes, gid->b, 16);
+		bytes[16] = all;
+		memo_forget(tracker_memo(t), MEMO_FILES, slice_of(bytes, 17));
+	}
+}
+
+/* Rows for a random choice of at most PEERS_MAX of those who have the file or parts of it, the asker excepted. The
+ * order of the list does not matter: who has been chosen changes places with the first that has not. */
 static enum shoal_err put_peers(struct command *cmd, const struct id16 *gid, const struct id16 *fid, struct error *e)
 {
-	struct tracker *t = cmd->t;
-	struct peers p = { .cmd = cmd };
-	char user[NAME_SHOWN_MAX], address[ADDRESS_MAX];
-	enum shoal_err rc = add_seeders(&p, gid, fid, e);
+	struct memo_answer *a = peers_of(cmd->t, gid, fid);
+	struct memo *memo = tracker_memo(cmd->t);
+	unsigned chosen = 0;
 
-	if (rc == SHOAL_OK)
-		presence_each_leecher(t->presence, gid, fid, add_leecher, &p);
-	if (p.failed)
-		rc = no_memory(e);
-	size_t n = rc == SHOAL_OK ? choose(t, &p) : 0;
-	for (size_t i = 0; i < n; i++) {
-		struct row_peer row = { .uid = p.list[i].uid,
-			                .user = slice_str(user_shown(t->reg, &p.list[i].uid, user)),
-			                .address = slice_str(address_format(&p.list[i].addr, address)),
-			                .identity = p.list[i].device,
-			                .complete = p.list[i].complete };
+	if (a == NULL)
+		return no_memory(e);
+	for (uint32_t i = 0; i < a->n && chosen < PEERS_MAX; i++) {
+		uint32_t k = i + memo_dice(memo, a->n - i);
+		struct memo_peer peer = a->peers[k];
+		a->peers[k] = a->peers[i];
+		a->peers[i] = peer;
+		if (id32_eq(&peer.device, &cmd->c->device))
+			continue;
 		struct buf *b = command_row(cmd);
 		if (b == NULL)
 			break;
-		row_peer_put(b, &row);
+		buf_put(b, a->bytes.data + peer.at, peer.len);
 		command_row_done(cmd);
+		chosen++;
 	}
-	free(p.list);
-	return rc;
+	return SHOAL_OK;
+}
+
+/* -- find */
+/* The part of FIND's reply that is the same for every member: all fields but the last two, the ticket and its life. */
+static void put_found(struct tracker *t, const struct id16 *gid, const struct id16 *fid, struct buf *out)
+{
+	const struct file_row *f = registry_file(t->reg, gid, fid);
+	const struct content_row *content = registry_content(t->reg, &f->content);
+	char group[NAME_SHOWN_MAX], name[NAME_SHOWN_MAX];
+	struct rep_find rep = {
+		.gid = *gid,
+		.fid = *fid,
+		.group = slice_str(group_shown(t->reg, gid, group)),
+		.name = slice_str(file_shown(t->reg, gid, fid, name)),
+		.size = f->size,
+		.piece_size = PIECE_SIZE,
+		.file_hash = f->hash,
+		.content = f->content,
+		.state = slice_str(content != NULL && content->held ? "ok" : "syncing"),
+	};
+	rep_find_put(out, &rep);
+	out->len -= out->failed ? 0 : sizeof(uint32_t) + sizeof(uint32_t); /* the empty ticket's length, and its life */
+}
+
+/* Works it out anew; NULL and *e: it cannot be found. */
+static struct memo_answer *look_up(struct command *cmd, const struct req_file *r, struct slice key, struct error *e)
+{
+	struct tracker *t = cmd->t;
+	struct memo_answer a = { 0 };
+	enum shoal_err rc = group_lookup(t->reg, r->group, &a.gid, e);
+
+	if (rc == SHOAL_OK)
+		rc = group_check_member(t->reg, &a.gid, &cmd->uid, e);
+	if (rc == SHOAL_OK)
+		rc = file_lookup(t->reg, &a.gid, r->file, &a.fid, e);
+	if (rc != SHOAL_OK)
+		return NULL;
+	put_found(t, &a.gid, &a.fid, &a.bytes);
+	struct memo_answer *kept = memo_keep(tracker_memo(t), MEMO_FOUND, key, &a, tracker_now(t));
+	if (kept == NULL)
+		no_memory(e);
+	return kept;
 }
 
 enum shoal_err command_find(struct command *cmd, struct error *e)
 {
 	struct tracker *t = cmd->t;
 	struct req_file r;
-	struct rep_find rep = { .piece_size = PIECE_SIZE };
-	char group[NAME_SHOWN_MAX], name[NAME_SHOWN_MAX];
-	struct buf ticket = { 0 };
+	struct buf key = { 0 }, ticket = { 0 };
+	uint32_t ticket_ms;
 
 	req_file_get(&cmd->fields, &r);
-	enum shoal_err rc = group_lookup(t->reg, r.group, &rep.gid, e);
-	if (rc == SHOAL_OK)
-		rc = group_check_member(t->reg, &rep.gid, &cmd->uid, e);
-	if (rc == SHOAL_OK)
-		rc = file_lookup(t->reg, &rep.gid, r.file, &rep.fid, e);
-	if (rc == SHOAL_OK)
-		rc = ticket_issue(cmd, &rep.gid, &ticket, &rep.ticket_ms, e);
+	buf_put(&key, r.group.data, r.group.len);
+	buf_put_u8(&key, 0);
+	buf_put(&key, r.file.data, r.file.len);
+	struct slice k = slice_of(key.data, key.len);
+	struct memo_answer *a = key.failed ? NULL : memo_find(tracker_memo(t), MEMO_FOUND, k, tracker_now(t));
+	if (a == NULL && !key.failed)
+		a = look_up(cmd, &r, k, e);
+	else if (a == NULL)
+		no_memory(e);
+	enum shoal_err rc = a != NULL ? ticket_issue(cmd, &a->gid, &ticket, &ticket_ms, e) : e->code;
 	if (rc == SHOAL_OK) {
-		const struct file_row *f = registry_file(t->reg, &rep.gid, &rep.fid);
-		const struct content_row *content = registry_content(t->reg, &f->content);
-		rep.group = slice_str(group_shown(t->reg, &rep.gid, group));
-		rep.name = slice_str(file_shown(t->reg, &rep.gid, &rep.fid, name));
-		rep.size = f->size;
-		rep.file_hash = f->hash;
-		rep.content = f->content;
-		rep.state = slice_str(content != NULL && content->held ? "ok" : "syncing");
-		rep.ticket = slice_of(ticket.data, ticket.len);
-		rep_find_put(&cmd->reply, &rep);
-		rc = put_peers(cmd, &rep.gid, &rep.fid, e);
+		struct id16 gid = a->gid, fid = a->fid;
+		buf_put(&cmd->reply, a->bytes.data, a->bytes.len);
+		buf_put_blob(&cmd->reply, ticket.data, ticket.len);
+		buf_put_u32(&cmd->reply, ticket_ms);
+		rc = put_peers(cmd, &gid, &fid, e);
 	}
+	buf_free(&key);
 	buf_free(&ticket);
 	return rc;
 }
@@ -271,6 +380,7 @@ enum shoal_err command_announce(struct command *cmd, struct error *e)
 		.pieces = r.pieces,
 		.until_ms = tracker_now(t) + SYNC_ANNOUNCE_LEASE_MS,
 	};
+	peers_changed(t, &r.gid, &r.fid);
 	if (r.stopped != 0) {
 		(void)presence_announce_stop(t->presence, &l, tracker_now(t)); /* it may have run out by itself */
 		announce_tell(t, &l, 0);

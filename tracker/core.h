@@ -121,6 +121,8 @@ struct tracker {
 	struct sync *sync;
 	struct presence_map *presence;
 	struct limits *limits;
+	struct memo *memo;               /* through tracker_memo() */
+	uint64_t memo_presence;          /* presence_version() when it was looked at last */
 	uint8_t ticket_key_raw[32];
 	struct client *clients;          /* by conn */
 	TAILQ_HEAD(, client) doomed;
@@ -186,6 +188,9 @@ uint64_t tracker_now(const struct tracker *t);
 uint64_t tracker_wall(const struct tracker *t);
 uint64_t tracker_random_u64(struct tracker *t);
 
+/* What was worked out a moment ago, and still holds (memo.h). */
+struct memo *tracker_memo(struct tracker *t);
+
 /* -- client_manager.c */
 void client_accepted(struct tracker *t, const struct env_event *ev);
 bool client_bytes(struct tracker *t, const struct env_event *ev);  /* false: not a client's connection */
@@ -221,6 +226,8 @@ void command_go_on(struct command *cmd); /* begins a parked command; cmd->c is s
 bool command_on_event(struct tracker *t, const struct env_event *ev); /* WORKED, CONTENT */
 void commands_poll(struct tracker *t);                                 /* t->synced */
 void commands_free(struct tracker *t);
+/* Adds a page: rows that were put together before. */
+void command_rows(struct command *cmd, struct slice rows, uint16_t n);
 /* Where the next row of the list goes: put it there, then command_row_done(). NULL: no memory. */
 struct buf *command_row(struct command *cmd);
 void command_row_done(struct command *cmd);
@@ -304,6 +311,8 @@ struct tracker_fact *tracker_facts(struct tracker *t, size_t *n);
 void tracker_fact_print(struct buf *out, const struct tracker_fact *f); /* one line for a person */
 
 /* -- command_swarm.c, used by others */
+/* Somebody has announced himself for that file, or gone. */
+void peers_changed(struct tracker *t, const struct id16 *gid, const struct id16 *fid);
 /* A ticket for that member and device; SHOAL_EDENIED for others. */
 enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct buf *out, uint32_t *life_ms,
                             struct error *e);

@@ -51,6 +51,7 @@ struct presence_map {
 	struct user_node *users;
 	struct swarm_node *swarms;
 	size_t n_online;
+	uint64_t version;
 	uint64_t sweep_ms; /* when to look through all the next time */
 };
 
@@ -92,6 +93,7 @@ static void leave_user(struct presence_map *p, struct session_node *n)
 		return;
 	n->gone = true;
 	p->n_online--;
+	p->version++;
 	LIST_REMOVE(n, of_user);
 	if (u != NULL && LIST_EMPTY(&u->sessions)) {
 		HASH_DEL(p->users, u);
@@ -148,6 +150,7 @@ static bool join_user(struct presence_map *p, struct session_node *n)
 	LIST_INSERT_HEAD(&u->sessions, n, of_user);
 	n->gone = false;
 	p->n_online++;
+	p->version++;
 	return true;
 }
 
@@ -190,6 +193,7 @@ enum shoal_err presence_put(struct presence_map *p, const struct online *o, bool
 		return SHOAL_ECONFLICT;
 	if (n->gone && !join_user(p, n))
 		return SHOAL_EBUSY;
+	p->version += *fresh;
 	n->o = *o;
 	return SHOAL_OK;
 }
@@ -278,6 +282,11 @@ void presence_each(const struct presence_map *p, presence_fn *fn, void *arg)
 size_t presence_count(const struct presence_map *p)
 {
 	return p->n_online;
+}
+
+uint64_t presence_version(const struct presence_map *p)
+{
+	return p->version;
 }
 
 static void drop_leecher(struct presence_map *p, struct swarm_node *s, struct leecher_node *l)

@@ -65,6 +65,8 @@ typedef void presence_fn(void *arg, const struct online *o);
 void presence_each_of(const struct presence_map *p, const struct id16 *uid, presence_fn *fn, void *arg);
 void presence_each(const struct presence_map *p, presence_fn *fn, void *arg);
 size_t presence_count(const struct presence_map *p);
+/* Another number whenever somebody has come online, gone, or is at another address; announces do not count. */
+uint64_t presence_version(const struct presence_map *p);
 
 /* Drops what has expired, calling ended() for each session (after it is gone). Returns when the next one may expire,
  * ENV_NEVER if none. At most once a second does it look through all. */

@@ -111,6 +111,7 @@ void announce_on_remote(struct tracker *t, const struct sync_announce *a)
 	};
 	if (a->home == t->config.self)
 		return;
+	peers_changed(t, &l.gid, &l.fid);
 	if (a->left_ms == 0)
 		(void)presence_announce_stop(t->presence, &l, now);
 	else

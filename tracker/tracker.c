@@ -6,6 +6,7 @@
 #include "core/base/crypto.h"
 #include "core/base/mem.h"
 #include "tracker/core.h"
+#include "tracker/memo.h"
 
 uint64_t tracker_now(const struct tracker *t)
 {
@@ -24,11 +25,22 @@ uint64_t tracker_random_u64(struct tracker *t)
 	return v;
 }
 
+struct memo *tracker_memo(struct tracker *t)
+{
+	uint64_t now = presence_version(t->presence);
+	if (now != t->memo_presence)
+		memo_forget_all(t->memo);
+	t->memo_presence = now;
+	return t->memo;
+}
+
 /* -- what commit and sync tell */
 static void on_applied(void *owner, const struct undo *what, uint16_t from)
 {
+	struct tracker *t = owner;
 	(void)from;
-	events_on_applied(owner, what);
+	memo_forget_all(t->memo);
+	events_on_applied(t, what);
 }
 
 static void on_durable_or_acked(void *owner)
@@ -41,6 +53,7 @@ static void on_undone(void *owner, enum shoal_err why)
 {
 	struct tracker *t = owner;
 	(void)why;
+	memo_forget_all(t->memo);
 	for (struct client *c = t->clients; c != NULL; c = c->hh.next)
 		c->shares_dirty = true;
 }
@@ -113,9 +126,11 @@ struct tracker *tracker_new(const struct tracker_config *config)
 		                                        [LIMIT_CREATE_USER] = config->create_rate },
 		                        .seed = tracker_random_u64(t) };
 	t->limits = limits_new(&limits);
+	t->memo = memo_new(tracker_random_u64(t));
 	t->commit = commit_new(t->env, t->reg);
 	t->sync = t->commit != NULL ? make_sync(t, config->trackers, config->n_trackers) : NULL;
-	if (t->limits == NULL || t->sync == NULL || !key_public_raw(config->ticket_key, t->ticket_key_raw)) {
+	if (t->limits == NULL || t->memo == NULL || t->sync == NULL ||
+	    !key_public_raw(config->ticket_key, t->ticket_key_raw)) {
 		tracker_free(t);
 		return NULL;
 	}
@@ -144,6 +159,7 @@ void tracker_free(struct tracker *t)
 	clients_free(t);
 	free_uploads(t);
 	limits_free(t->limits);
+	memo_free(t->memo);
 	presence_free(t->presence);
 	free(t);
 }
