@@ -18,7 +18,7 @@
 #include "tests/bench/load/fleet.h"
 #include "tests/bench/load/meter.h"
 
-enum { WARM_UP_MS = 1000, SETTLE_MS = 3000, LOOKUP_MS = 10000, TURN_MS = 1, READ_FILES = 100 };
+enum { WARM_UP_MS = 1000, SETTLE_MS = 3000, LOOKUP_MS = 10000, TURN_MS = 1, READ_FILES = 100, HOSTS = 3 };
 
 enum stage { COMING_IN, SETTLING, IDLE, RUNNING, DONE };
 
@@ -26,7 +26,8 @@ struct load {
 	const char *name;
 	size_t clients, depth, seconds, rate, groups;
 	pid_t pid;
-	struct fleet *fleet;
+	struct fleet_config config;
+	struct fleet *fleet, *hosts;  /* hosts: those who share group 0's files, from another device; NULL: not needed */
 	struct loop_timer *timer;
 	enum stage stage;
 	uint64_t begun_us, until_us;  /* of the stage */
@@ -38,17 +39,17 @@ struct load {
 	double login_s, kib_each, anon_each, idle_cpu;
 	uint64_t run;                 /* makes names of this run */
 	uint64_t made;
-	void (*send)(struct load *l, struct fleet_client *c, uint64_t due_us);
+	void (*send)(struct load *l, struct fleet_client *c);
 };
 
 /* -- commands */
-static void send_text(struct fleet_client *c, enum cmd_verb verb, struct buf *fields, uint64_t due_us)
+static void send_text(struct fleet_client *c, enum cmd_verb verb, struct buf *fields)
 {
-	fleet_send_at(c, verb, fields, due_us);
+	fleet_send(c, verb, fields);
 	buf_free(fields);
 }
 
-static void send_find_in(struct fleet_client *c, size_t group, size_t file, uint64_t due_us)
+static void send_find_in(struct fleet_client *c, size_t group, size_t file)
 {
 	char group_name[32], file_name[32];
 	struct buf b = { 0 };
@@ -57,10 +58,10 @@ static void send_find_in(struct fleet_client *c, size_t group, size_t file, uint
 	snprintf(file_name, sizeof(file_name), FLEET_FILE, file);
 	struct req_file r = { .group = slice_str(group_name), .file = slice_str(file_name) };
 	req_file_put(&b, &r);
-	send_text(c, VERB_FIND, &b, due_us);
+	send_text(c, VERB_FIND, &b);
 }
 
-static void send_list_in(struct fleet_client *c, size_t group, uint64_t due_us)
+static void send_list_in(struct fleet_client *c, size_t group)
 {
 	char group_name[32];
 	struct buf b = { 0 };
@@ -68,33 +69,33 @@ static void send_list_in(struct fleet_client *c, size_t group, uint64_t due_us)
 	snprintf(group_name, sizeof(group_name), FLEET_GROUP, group);
 	struct req_list_files r = { .group = slice_str(group_name) };
 	req_list_files_put(&b, &r);
-	send_text(c, VERB_LIST_FILES, &b, due_us);
+	send_text(c, VERB_LIST_FILES, &b);
 }
 
-static void send_find(struct load *l, struct fleet_client *c, uint64_t due_us)
+static void send_find(struct load *l, struct fleet_client *c)
 {
-	send_find_in(c, 0, l->made++ % READ_FILES, due_us);
+	send_find_in(c, 0, l->made++ % READ_FILES);
 }
 
-static void send_list(struct load *l, struct fleet_client *c, uint64_t due_us)
+static void send_list(struct load *l, struct fleet_client *c)
 {
 	(void)l;
-	send_list_in(c, 0, due_us);
+	send_list_in(c, 0);
 }
 
 /* tracker_fill's group g belongs to user g, and its first file is the 99 + g-th. */
-static void send_lookup(struct load *l, struct fleet_client *c, uint64_t due_us)
+static void send_lookup(struct load *l, struct fleet_client *c)
 {
 	size_t most = l->groups < l->clients ? l->groups : l->clients, group = 1 + (size_t)(random_u64() % (most - 1));
 
 	c = fleet_client(l->fleet, group);
 	if (l->made++ % 2 == 0)
-		send_list_in(c, group, due_us);
+		send_list_in(c, group);
 	else
-		send_find_in(c, group, READ_FILES - 1 + group, due_us);
+		send_find_in(c, group, READ_FILES - 1 + group);
 }
 
-static void send_change(struct load *l, struct fleet_client *c, uint64_t due_us)
+static void send_change(struct load *l, struct fleet_client *c)
 {
 	char name[64];
 	struct buf b = { 0 };
@@ -102,7 +103,19 @@ static void send_change(struct load *l, struct fleet_client *c, uint64_t due_us)
 	snprintf(name, sizeof(name), "load-%08llx-%llu", (unsigned long long)l->run, (unsigned long long)l->made++);
 	struct req_group r = { .group = slice_str(name) };
 	req_group_put(&b, &r);
-	send_text(c, VERB_CREATE_GROUP, &b, due_us);
+	send_text(c, VERB_CREATE_GROUP, &b);
+}
+
+/* The sharers are there: now those who ask. */
+static void on_hosts(void *arg)
+{
+	struct load *l = arg;
+	fleet_start(l->fleet);
+}
+
+static void on_host_reply(void *arg, const struct fleet_reply *r)
+{
+	(void)arg, (void)r;
 }
 
 /* -- the stages */
@@ -133,7 +146,7 @@ static void begin_running(struct load *l, uint64_t ms)
 	if (l->rate == 0)
 		for (size_t i = 0; i < l->clients; i++)
 			for (size_t k = 0; k < l->depth; k++)
-				l->send(l, fleet_client(l->fleet, i), clock_mono_us());
+				l->send(l, fleet_client(l->fleet, i));
 	loop_timer_set_ms(l->timer, TURN_MS);
 }
 
@@ -170,7 +183,7 @@ static void on_reply(void *arg, const struct fleet_reply *r)
 		times_add(&l->times, r->took_us);
 	}
 	if (l->rate == 0 && now < l->until_us && (r->head.flags & RPLY_MORE) == 0)
-		l->send(l, r->client, now);
+		l->send(l, r->client);
 }
 
 /* What the schedule has due by now, on one client after the other. */
@@ -181,7 +194,7 @@ static void send_due(struct load *l)
 	for (; l->due_us <= now && l->due_us < l->until_us; l->due_us += every) {
 		struct fleet_client *c = fleet_client(l->fleet, (size_t)(random_u64() % l->clients));
 		if (fleet_in_flight(c) < FLEET_DEPTH / 2)
-			l->send(l, c, l->due_us);
+			l->send(l, c);
 		else
 			l->refused++;
 	}
@@ -273,11 +286,11 @@ static void read_options(struct load *l, int argc, char **argv)
 		die("at least one client and at most %u commands under way", FLEET_DEPTH);
 }
 
-static void choose_case(struct load *l, bool *echo)
+static void choose_case(struct load *l)
 {
 	static const struct {
 		const char *name;
-		void (*send)(struct load *l, struct fleet_client *c, uint64_t due_us);
+		void (*send)(struct load *l, struct fleet_client *c);
 		bool echo;
 	} cases[] = { { "crowd", send_lookup, false },     { "find", send_find, false },
 		      { "list_files", send_list, false },  { "change", send_change, false },
@@ -286,7 +299,7 @@ static void choose_case(struct load *l, bool *echo)
 	for (size_t i = 0; i < COUNT_OF(cases) && l->send == NULL; i++)
 		if (strcmp(cases[i].name, l->name) == 0) {
 			l->send = cases[i].send;
-			*echo = cases[i].echo;
+			l->config.echo = cases[i].echo;
 		}
 	if (l->send == NULL)
 		die("there is no case '%s'", l->name);
@@ -297,19 +310,34 @@ static void choose_case(struct load *l, bool *echo)
 int main(int argc, char **argv)
 {
 	struct load l = { .clients = 1, .depth = 1, .seconds = 5, .run = random_u64() >> 32 };
-	struct fleet_config config = { .ready = on_ready, .reply = on_reply, .arg = &l };
+	struct fleet_config hosts = { .n = HOSTS, .ready = on_hosts, .reply = on_host_reply, .arg = &l };
 	struct error e;
 
 	read_options(&l, argc, argv);
-	choose_case(&l, &config.echo);
-	if (address_parse(argv[optind + 1], false, &config.tracker, &e) != SHOAL_OK)
+	l.config = (struct fleet_config){ .n = l.clients, .ready = on_ready, .reply = on_reply, .arg = &l };
+	choose_case(&l);
+	if (address_parse(argv[optind + 1], false, &l.config.tracker, &e) != SHOAL_OK)
 		die("%s", e.message);
-	config.n = l.clients;
-	l.fleet = fleet_new(&config);
+	bool reads = l.send == send_find || l.send == send_list;
+	if (reads && !l.config.echo) {
+		l.config.first = HOSTS;
+		l.config.seed = FLEET_SEED + 1;
+	}
+	l.fleet = fleet_new(&l.config);
 	l.timer = loop_timer_new(fleet_loop(l.fleet), on_timer, &l);
 	begin_stage(&l, COMING_IN, 0);
+	if (l.config.first != 0) {
+		hosts.tracker = l.config.tracker;
+		hosts.loop = fleet_loop(l.fleet);
+		l.hosts = fleet_new(&hosts);
+		fleet_start(l.hosts);
+	} else {
+		fleet_start(l.fleet);
+	}
 	fleet_run(l.fleet);
 	report(&l);
+	if (l.hosts != NULL)
+		fleet_free(l.hosts);
 	loop_timer_free(l.timer);
 	fleet_free(l.fleet);
 	times_free(&l.times);

@@ -83,7 +83,7 @@ unsigned fleet_in_flight(const struct fleet_client *c)
 }
 
 /* -- out */
-static void send_cmd(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields, uint64_t since_us)
+void fleet_send(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields)
 {
 	struct fleet *f = c->fleet;
 	struct cmd_head head = { .serial = ++c->serial, .verb = (uint16_t)verb };
@@ -93,7 +93,7 @@ static void send_cmd(struct fleet_client *c, enum cmd_verb verb, const struct bu
 	if (verb_changes(verb))
 		random_bytes(head.request.b, sizeof(head.request.b));
 	c->in_flight++;
-	c->sent[c->serial % FLEET_DEPTH] = (struct sent){ verb, since_us };
+	c->sent[c->serial % FLEET_DEPTH] = (struct sent){ verb, clock_mono_us() };
 	buf_reset(&f->frame);
 	size_t start = frame_begin(&f->frame, TAG_CMD);
 	cmd_head_put(&f->frame, &head);
@@ -101,16 +101,6 @@ static void send_cmd(struct fleet_client *c, enum cmd_verb verb, const struct bu
 	if (frame_end(&f->frame, start) != SHOAL_OK ||
 	    f->env->send(f->env->ctx, c->conn, f->frame.data, f->frame.len) != SHOAL_OK)
 		die("client %zu cannot send", c->number);
-}
-
-void fleet_send(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields)
-{
-	send_cmd(c, verb, fields, clock_mono_us());
-}
-
-void fleet_send_at(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields, uint64_t due_us)
-{
-	send_cmd(c, verb, fields, due_us);
 }
 
 static void say_hello(struct fleet_client *c)
@@ -275,9 +265,9 @@ struct fleet *fleet_new(const struct fleet_config *config)
 	uint8_t seed[SEED_SIZE];
 
 	net_init();
-	memset(seed, FLEET_SEED, sizeof(seed));
+	memset(seed, config->seed != 0 ? config->seed : FLEET_SEED, sizeof(seed));
 	f->config = *config;
-	f->loop = loop_new(&e);
+	f->loop = config->loop != NULL ? config->loop : loop_new(&e);
 	f->identity = tls_identity_new(seed, &e);
 	if (f->loop == NULL || f->identity == NULL)
 		die("%s", e.message);
@@ -296,10 +286,14 @@ struct fleet *fleet_new(const struct fleet_config *config)
 	return f;
 }
 
-void fleet_run(struct fleet *f)
+void fleet_start(struct fleet *f)
 {
 	dial_more(f);
 	loop_timer_set_ms(f->timer, BEAT_TURN_MS);
+}
+
+void fleet_run(struct fleet *f)
+{
 	loop_run(f->loop);
 }
 
@@ -316,7 +310,8 @@ void fleet_free(struct fleet *f)
 		frame_reader_fini(&f->clients[i].reader);
 	net_env_free(f->ne);
 	loop_timer_free(f->timer);
-	loop_free(f->loop);
+	if (f->config.loop == NULL)
+		loop_free(f->loop);
 	tls_identity_free(f->identity);
 	buf_free(&f->frame);
 	free(f->clients);

@@ -1,8 +1,8 @@
 /* tests/bench/load/fleet.h - many clients of one tracker in one process: TLS, HELLO, login, then commands.
  *
  * One thread, one loop, the real wire and net floors. Client i is the user "user-0000000" + i of tracker_fill, whose
- * password is FLEET_PASSWORD; all have one device identity, FLEET_SEED's, so that the shares that tracker_fill makes are
- * theirs. Commands may be pipelined up to FLEET_DEPTH; each reply says how long it took. Whatever goes wrong ends the
+ * password is FLEET_PASSWORD; all have one device identity, FLEET_SEED's unless told otherwise, so that the shares that
+ * tracker_fill makes are theirs. Commands may be pipelined up to FLEET_DEPTH; each reply says how long it took. Whatever goes wrong ends the
  * program with a sentence: a measurement with lost clients is none. Each client says HEARTBEAT every 10 s, as real ones
  * do, unless it is quiet. */
 #ifndef SHOAL_TESTS_BENCH_FLEET_H
@@ -31,7 +31,7 @@ struct fleet_reply {
 	struct rply_head head;
 	struct cursor fields;
 	size_t bytes;    /* of the frame, length word included */
-	uint64_t took_us; /* since fleet_send(), or since the moment given to fleet_send_at() */
+	uint64_t took_us; /* since fleet_send() */
 };
 
 struct fleet_config {
@@ -40,6 +40,8 @@ struct fleet_config {
 	size_t first;    /* number of the first one's user */
 	size_t at_once;  /* clients that are on their way in at the same time; 0: 48 */
 	bool echo;       /* the other side is tracker_echo: no HELLO, no login, no heartbeats */
+	uint8_t seed;    /* of the device's key; 0: FLEET_SEED */
+	struct loop *loop; /* another fleet's, to run on too; NULL: one of its own */
 	void (*ready)(void *arg);                               /* all are in */
 	void (*reply)(void *arg, const struct fleet_reply *r);  /* to fleet_send() */
 	void *arg;
@@ -47,7 +49,8 @@ struct fleet_config {
 
 struct fleet *fleet_new(const struct fleet_config *config);
 void fleet_free(struct fleet *f);
-void fleet_run(struct fleet *f); /* until fleet_stop() */
+void fleet_start(struct fleet *f); /* they begin to come in when the loop runs */
+void fleet_run(struct fleet *f);   /* the loop, until fleet_stop() of any fleet on it */
 void fleet_stop(struct fleet *f);
 struct loop *fleet_loop(struct fleet *f);
 
@@ -56,8 +59,6 @@ size_t fleet_number(const struct fleet_client *c);    /* i */
 unsigned fleet_in_flight(const struct fleet_client *c);
 /* `fields`: the verb's, put together by its codec; copied. A request id is made for what changes something. */
 void fleet_send(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields);
-/* The same, for a schedule: the time is counted from due_us (clock_mono_us) on, even if it is sent late. */
-void fleet_send_at(struct fleet_client *c, enum cmd_verb verb, const struct buf *fields, uint64_t due_us);
 
 /* Says it on standard error and ends the program. */
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
