@@ -5,6 +5,7 @@
 
 /* Puts a failing allocator under SQLite; before anything else calls it. */
 void store_faults_prepare(void);
-/* The whole sweep; what went wrong, and how often each kind of fault was met, is printed. */
-bool store_faults(void);
+/* The whole sweep, or only that kind ("read", "malloc", ...), over so many stories of so many steps; sparse: not for each
+ * n. What went wrong, and how often each kind of fault was met, is printed. */
+bool store_faults(const char *only, unsigned stories, unsigned steps, bool sparse);
 #endif

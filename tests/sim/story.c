@@ -52,16 +52,32 @@ static void record_of(unsigned log, uint64_t seq, struct buf *out)
 	buf_free(&rows);
 }
 
-static void content_of(unsigned i, uint8_t *hashes, struct id32 *id, struct id32 *file_hash)
+struct content {
+	uint8_t hashes[HASHES];
+	struct id32 id, file_hash;
+};
+
+static void make_content(unsigned i, struct content *c)
 {
 	struct content_hash ch;
 	uint64_t dice = i;
 	for (size_t k = 0; k < HASHES; k++)
-		hashes[k] = (uint8_t)crash_random(&dice, 256);
-	memset(file_hash->b, (int)i, sizeof(file_hash->b));
-	content_hash_begin(&ch, CONTENT_SIZE, file_hash);
-	content_hash_add(&ch, hashes, HASHES);
-	content_hash_end(&ch, id);
+		c->hashes[k] = (uint8_t)crash_random(&dice, 256);
+	memset(c->file_hash.b, (int)i, sizeof(c->file_hash.b));
+	content_hash_begin(&ch, CONTENT_SIZE, &c->file_hash);
+	content_hash_add(&ch, c->hashes, HASHES);
+	content_hash_end(&ch, &c->id);
+}
+
+/* Always the same: made at first use. */
+static const struct content *content_of(unsigned i)
+{
+	static struct content all[STORY_CONTENTS];
+	static bool made;
+	for (unsigned k = 0; !made && k < STORY_CONTENTS; k++)
+		make_content(k, &all[k]);
+	made = true;
+	return &all[i];
 }
 
 /* -- telling it */
@@ -111,7 +127,9 @@ static enum shoal_err commit(struct story *s, struct store *st, unsigned n, stru
 		add_record(s, txns[i], f);
 		txns[i]->hlc = f->hlc += 1 + any(s, 100);
 	}
+	mem_fail_after(s->fail_try);
 	enum shoal_err rc = store_sqlite_ops.commit(st, txns, n, e);
+	mem_fail_after(0);
 	for (unsigned i = 0; i < n; i++)
 		store_txn_free(txns[i]);
 	free(txns);
@@ -139,51 +157,55 @@ static enum shoal_err cut_log(struct story *s, struct store *st, struct facts *f
 	f->cut[log] = f->floor[log] = seq;
 	if (vvec_raise(&upto, logs[log], seq) != SHOAL_OK)
 		abort();
+	mem_fail_after(s->fail_try);
 	enum shoal_err rc = store_sqlite_ops.log_cut(st, &upto, e);
+	mem_fail_after(0);
 	vvec_fini(&upto);
 	return rc;
 }
 
-static enum shoal_err run_content(struct store *st, struct content_op *op, struct error *e)
+static enum shoal_err run_content(const struct story *s, struct store *st, struct content_op *op, struct error *e)
 {
-	return store_content(&store_sqlite_ops, st, op, e);
+	mem_fail_after(s->fail_try);
+	enum shoal_err rc = store_content(&store_sqlite_ops, st, op, e);
+	mem_fail_after(0);
+	return rc;
 }
 
 static enum shoal_err put(struct story *s, struct store *st, struct facts *f, struct error *e)
 {
 	struct content_op *op = content_op_new(CONTENT_PUT);
-	uint8_t *hashes = xalloc(HASHES);
 	unsigned i = any(s, STORY_CONTENTS);
+	const struct content *c = content_of(i);
 
-	content_of(i, hashes, &op->id, &op->file_hash);
+	op->id = c->id;
 	op->size = CONTENT_SIZE;
 	op->first = (uint32_t)f->have[i];
 	uint32_t n = PIECES - op->first < 600 ? PIECES - op->first : 600;
-	buf_put(&op->data, hashes + (size_t)op->first * 32, (size_t)n * 32);
-	enum shoal_err rc = run_content(st, op, e);
+	buf_put(&op->data, c->hashes + (size_t)op->first * 32, (size_t)n * 32);
+	enum shoal_err rc = run_content(s, st, op, e);
 	f->have[i] += n;
 	if (rc == SHOAL_OK && op->have != f->have[i])
 		rc = error_set(e, SHOAL_EINTEGRITY, "content %u: %" PRIu64 " hashes, not %" PRIu64, i, op->have, f->have[i]);
 	content_op_free(op);
-	free(hashes);
 	return rc;
 }
 
 static enum shoal_err check(struct story *s, struct store *st, struct facts *f, struct error *e)
 {
 	struct content_op *op = content_op_new(CONTENT_CHECK);
-	uint8_t *hashes = xalloc(HASHES);
 	unsigned i = any(s, STORY_CONTENTS);
+	const struct content *c = content_of(i);
 
-	content_of(i, hashes, &op->id, &op->file_hash);
+	op->id = c->id;
+	op->file_hash = c->file_hash;
 	op->size = CONTENT_SIZE;
-	enum shoal_err rc = run_content(st, op, e);
+	enum shoal_err rc = run_content(s, st, op, e);
 	if (rc == SHOAL_ENOTFOUND && f->have[i] < PIECES)
 		rc = SHOAL_OK;
 	else if (f->have[i] == PIECES)
 		f->complete[i] = 1;
 	content_op_free(op);
-	free(hashes);
 	return rc;
 }
 
@@ -276,15 +298,9 @@ static enum shoal_err on_hlc(void *ctx, uint64_t hlc)
 static enum shoal_err on_content(void *ctx, const struct id32 *id)
 {
 	struct reading *r = ctx;
-	struct id32 mine, file_hash;
-	uint8_t *hashes = xalloc(HASHES);
 	unsigned i = 0;
-	for (; i < STORY_CONTENTS; i++) {
-		content_of(i, hashes, &mine, &file_hash);
-		if (id32_eq(&mine, id))
-			break;
-	}
-	free(hashes);
+	while (i < STORY_CONTENTS && !id32_eq(&content_of(i)->id, id))
+		i++;
 	if (i == STORY_CONTENTS)
 		return wrong(r, "a content that nobody wrote");
 	r->out->complete[i] = 1;
@@ -317,17 +333,16 @@ static enum shoal_err on_record(void *ctx, uint64_t position, struct slice bytes
 /* What is said to be there must be readable, and the hashes the right ones. */
 static enum shoal_err read_content(struct store *st, unsigned i, struct facts *out, struct error *e)
 {
-	uint8_t *hashes = xalloc(HASHES);
 	struct content_op *op = content_op_new(CONTENT_GET);
-	struct id32 file_hash;
+	const uint8_t *hashes = content_of(i)->hashes;
 	enum shoal_err rc = SHOAL_OK;
 	uint64_t have = 0;
 
-	content_of(i, hashes, &op->id, &file_hash);
+	op->id = content_of(i)->id;
 	do {
 		op->first = (uint32_t)have;
 		op->count = CONTENT_CHUNK;
-		rc = run_content(st, op, e);
+		rc = store_content(&store_sqlite_ops, st, op, e);
 		if (rc == SHOAL_OK && op->data.len != 0 &&
 		    (have * 32 + op->data.len > HASHES || memcmp(hashes + have * 32, op->data.data, op->data.len) != 0))
 			rc = error_set(e, SHOAL_EINTEGRITY, "wrong piece hashes");
@@ -337,7 +352,6 @@ static enum shoal_err read_content(struct store *st, unsigned i, struct facts *o
 		rc = error_set(e, SHOAL_EINTEGRITY, "content %u: %" PRIu64 " hashes of %" PRIu64, i, have, op->have);
 	out->have[i] = have;
 	content_op_free(op);
-	free(hashes);
 	return rc;
 }
 

@@ -21,7 +21,8 @@ struct facts {
 struct story {
 	struct facts now;
 	uint64_t dice;
-	uint64_t versions; /* given so far */
+	uint64_t versions;  /* given so far */
+	unsigned fail_try;  /* the so-manyth try_* allocation of each call of the store fails; 0: none */
 };
 
 enum story_kind { STORY_COMMIT, STORY_BIG_COMMIT, STORY_CUT, STORY_PUT, STORY_CHECK, STORY_IDLE, STORY_KINDS };
