@@ -1,4 +1,4 @@
-/* tracker/main.c - shoal-tracker [options] TRACKER_INFO ID */
+/* tracker/main.c - shoal-tracker [options] TRACKER_INFO ID, or --status, --backup, --check */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -7,6 +7,7 @@
 
 #include "tracker/options.h"
 #include "tracker/server.h"
+#include "tracker/tools.h"
 
 /* Passwords and keys pass through this process: no core files, nothing readable by others, no more rights than now. */
 static void harden(void)
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
 		puts("shoal-tracker " SHOAL_VERSION);
 	} else {
 		harden();
-		code = server_main(&o);
+		code = o.task == TASK_RUN ? server_main(&o) : tools_main(&o);
 	}
 	options_free(&o);
 	return code;

@@ -15,6 +15,7 @@
 
 const char options_help[] =
 	"Usage: shoal-tracker [options] TRACKER_INFO ID\n"
+	"       shoal-tracker --status DIR | --backup DIR FILE | --check DIR\n"
 	"\n"
 	"TRACKER_INFO lists the trackers of the cluster, one 'IP:PORT  ID' a line; ID says which of them this one is.\n"
 	"\n"
@@ -30,6 +31,11 @@ const char options_help[] =
 	"  --plaintext          lets peers send pieces to each other unencrypted; the same on all trackers\n"
 	"  --log-file FILE      (default tracker.log in the data folder)\n"
 	"  -v, --verbose        log more; -q, --quiet: warnings and errors only\n"
+	"\n"
+	"  --status DIR         how the tracker with that data folder is, and how it sees the others\n"
+	"  --backup DIR FILE    copies the database of the tracker with that data folder, while it runs\n"
+	"  --check DIR          reads all that a stopped tracker has kept, and says whether it is whole\n"
+	"\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
 	"\n"
@@ -39,6 +45,9 @@ const char options_help[] =
 
 enum {
 	OPT_DATA = 256,
+	OPT_STATUS,
+	OPT_BACKUP,
+	OPT_CHECK,
 	OPT_CLUSTER_KEY,
 	OPT_SCRYPT_LN,
 	OPT_TICKET_LIFE,
@@ -63,6 +72,9 @@ static const struct option long_options[] = {
 	{ "log-file", required_argument, NULL, OPT_LOG_FILE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "quiet", no_argument, NULL, 'q' },
+	{ "status", required_argument, NULL, OPT_STATUS },
+	{ "backup", required_argument, NULL, OPT_BACKUP },
+	{ "check", required_argument, NULL, OPT_CHECK },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -94,11 +106,22 @@ static enum shoal_err set_text(char **field, const char *what, const char *value
 	return SHOAL_OK;
 }
 
+static enum shoal_err set_task(struct options *o, enum options_task task, const char *word, struct error *e)
+{
+	if (o->task != TASK_RUN)
+		return error_set(e, SHOAL_EUSAGE, "only one of --status, --backup and --check");
+	o->task = task;
+	return set_text(&o->data, word, optarg, e);
+}
+
 static enum shoal_err set_option(struct options *o, int option, char **argv, struct error *e)
 {
 	char shown[128];
 	switch (option) {
 	case OPT_DATA: return set_text(&o->data, "--data", optarg, e);
+	case OPT_STATUS: return set_task(o, TASK_STATUS, "--status", e);
+	case OPT_BACKUP: return set_task(o, TASK_BACKUP, "--backup", e);
+	case OPT_CHECK: return set_task(o, TASK_CHECK, "--check", e);
 	case OPT_CLUSTER_KEY: return set_text(&o->cluster_key, "--cluster-key", optarg, e);
 	case OPT_LOG_FILE: return set_text(&o->log_file, "--log-file", optarg, e);
 	case OPT_SCRYPT_LN: return parse_count("--scrypt-ln", optarg, 10, 20, &o->scrypt_ln, e);
@@ -132,6 +155,16 @@ static enum shoal_err set_positionals(struct options *o, int argc, char **argv, 
 	return rc;
 }
 
+static enum shoal_err set_task_words(struct options *o, int argc, char **argv, struct error *e)
+{
+	if (o->task == TASK_BACKUP && argc != 1)
+		return error_set(e, SHOAL_EUSAGE, "write shoal-tracker --backup DIR FILE");
+	if (o->task != TASK_BACKUP && argc != 0)
+		return error_set(e, SHOAL_EUSAGE, "too many arguments; see --help");
+	o->backup_file = argc != 0 ? argv[0] : NULL;
+	return SHOAL_OK;
+}
+
 static enum shoal_err set_default_paths(struct options *o, struct error *e)
 {
 	char *state = fs_xdg(XDG_STATE, NULL);
@@ -159,6 +192,8 @@ enum shoal_err options_parse(int argc, char **argv, struct options *out, struct 
 		rc = set_option(out, option, argv, e);
 	if (rc != SHOAL_OK || out->help || out->version)
 		return rc;
+	if (out->task != TASK_RUN)
+		return set_task_words(out, argc - optind, argv + optind, e);
 	rc = set_positionals(out, argc - optind, argv + optind, e);
 	return rc == SHOAL_OK ? set_default_paths(out, e) : rc;
 }

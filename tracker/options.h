@@ -7,8 +7,12 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 
+enum options_task { TASK_RUN, TASK_STATUS, TASK_BACKUP, TASK_CHECK };
+
 struct options {
 	bool help, version;   /* nothing else is set then */
+	enum options_task task; /* not TASK_RUN: only `data` is set, and `backup_file` */
+	const char *backup_file; /* TASK_BACKUP: where to; points into argv */
 	const char *info_path; /* points into argv */
 	uint16_t id;
 	char *data;           /* malloc'ed, as the next two */

@@ -18,17 +18,22 @@
 #include "core/base/crypto.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/base/units.h"
 #include "core/base/workers.h"
 #include "core/net/loop.h"
 #include "core/net/net_env.h"
 #include "core/net/tls.h"
 #include "tracker/cluster_key.h"
+#include "tracker/control.h"
 #include "tracker/load.h"
 #include "tracker/store_sqlite.h"
 #include "tracker/store_thread.h"
 #include "tracker/tracker.h"
 
 enum { CONSOLE_LINE_MAX = 256, WORK_QUEUE = 64 };
+
+/* Content cookies with this top byte are the control socket's: the rest is the question. */
+#define CONTROL_COOKIE (UINT64_C(0x43) << 56)
 
 struct server {
 	const struct options *options;
@@ -44,6 +49,7 @@ struct server {
 	struct loaded loaded;
 	struct store_thread *store;
 	struct tracker *tracker;
+	struct control *control;
 	struct loop_watch *console;
 	char line[CONSOLE_LINE_MAX];
 	size_t line_len;
@@ -123,9 +129,74 @@ static void reload(struct server *s)
 	net_env_wake(s->env);
 }
 
+/* -- the control socket */
+static enum shoal_err begin_backup(struct server *s, uint64_t question, const char *path, struct error *e)
+{
+	struct content_op *op;
+	if (path[0] != '/')
+		return error_set(e, SHOAL_EUSAGE, "a backup needs an absolute path");
+	op = content_op_new(CONTENT_BACKUP);
+	if (op == NULL || (op->path = try_strdup(path)) == NULL) {
+		content_op_free(op);
+		return error_set(e, SHOAL_EBUSY, "the tracker is out of memory");
+	}
+	log_line(s->log, LOG_INFO, "store", "backing up to '%s'", path);
+	store_thread_content(s->store, op, CONTROL_COOKIE | question);
+	return SHOAL_OK;
+}
+
+static void backup_done(struct server *s, const struct env_event *ev)
+{
+	char sentence[CONTROL_LINE_MAX];
+	const char *path = ev->content->path;
+
+	if (ev->result == SHOAL_OK)
+		log_line(s->log, LOG_INFO, "store", "backed up to '%s'", path);
+	snprintf(sentence, sizeof(sentence), "cannot back up to '%.300s': %s; the tracker's log says why", path,
+	         error_default(ev->result));
+	control_answer(s->control, ev->cookie & ~CONTROL_COOKIE, ev->result, sentence, slice_of(NULL, 0));
+	content_op_free(ev->content);
+}
+
+static void put_file_size(struct server *s, const char *name, struct buf *out)
+{
+	char *path = str_printf("%s/%s", s->options->data, name), text[UNITS_TEXT];
+	struct stat st;
+	if (stat(path, &st) == 0)
+		buf_printf(out, "%s: %s\n", name, units_bytes((uint64_t)st.st_size, text));
+	free(path);
+}
+
+static void on_question(void *owner, uint64_t question, const char *line)
+{
+	struct server *s = owner;
+	struct buf out = { 0 };
+	struct error e = { 0 };
+	enum shoal_err rc = SHOAL_OK;
+
+	if (strncmp(line, "backup ", 7) == 0) {
+		rc = s->stopping ? error_set(&e, SHOAL_EBUSY, "the tracker is stopping")
+		                 : begin_backup(s, question, line + 7, &e);
+		if (rc == SHOAL_OK)
+			return; /* backup_done() answers */
+	} else if (strcmp(line, "status") == 0) {
+		tracker_status(s->tracker, &out);
+		put_file_size(s, "tracker.db", &out);
+		put_file_size(s, "tracker.db-wal", &out);
+	} else {
+		rc = error_set(&e, SHOAL_EUSAGE, "no such question");
+	}
+	control_answer(s->control, question, rc, e.message, slice_of(out.data, out.len));
+	buf_free(&out);
+}
+
 static uint64_t on_step(void *owner, const struct env_event *ev)
 {
 	struct server *s = owner;
+	if (ev->type == ENV_CONTENT && ev->cookie >> 56 == CONTROL_COOKIE >> 56) {
+		backup_done(s, ev);
+		return s->stopping ? ENV_NEVER : tracker_step(s->tracker, &(struct env_event){ .type = ENV_TICK });
+	}
 	if (s->stopping) {
 		if (ev->type == ENV_CONTENT)
 			content_op_free(ev->content);
@@ -301,6 +372,7 @@ static enum shoal_err open_tracker(struct server *s, struct error *e)
 		.ops = &store_sqlite_ops,
 		.store = s->loaded.store,
 		.idle = store_sqlite_idle,
+		.backup = store_sqlite_backup,
 		.committed = on_committed,
 		.content = on_content,
 		.lost = on_lost,
@@ -358,6 +430,9 @@ static int open_all(struct server *s)
 		return fail(s, error_exit_code(SHOAL_EINTERNAL), &e);
 	if (net_env_listen(s->env, &tracker_info_find(&s->info, s->options->id)->addr, &bound, &e) != SHOAL_OK)
 		return fail(s, EXIT_LISTEN, &e);
+	s->control = control_new(s->loop, s->options->data, on_question, s, &e);
+	if (s->control == NULL)
+		return fail(s, EXIT_DATA, &e);
 	hex_encode(s->identity->id.b, sizeof(s->identity->id.b), hex);
 	printf("tracker %u listens on %s, identity sha256:%s\n", s->options->id, address_format(&bound, text), hex);
 	fflush(stdout);
@@ -369,6 +444,8 @@ static int open_all(struct server *s)
 static void close_all(struct server *s)
 {
 	loop_watch_free(s->console);
+	control_free(s->control);
+	s->control = NULL;
 	workers_free(s->workers);
 	store_thread_free(s->store);
 	tracker_free(s->tracker);

@@ -59,12 +59,15 @@ enum db_statement {
 	DB_STATEMENTS
 };
 
+struct db_backup;
+
 struct store {
 	char *path;
 	sqlite3 *db;
 	sqlite3_stmt *stmt[DB_STATEMENTS];
 	unsigned commits; /* since the last checkpoint */
 	bool dirty;       /* there may be something in the WAL */
+	struct db_backup *backup; /* one that is being made */
 	size_t staged;    /* bytes put aside since the last checkpoint */
 };
 
@@ -95,6 +98,7 @@ enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_re
                            struct error *e);
 enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error *e);
 enum shoal_err db_log_bytes(struct store *s, uint64_t *bytes, struct error *e);
+void db_backup_abandon(struct store *s); /* what there is of it goes */
 enum shoal_err db_backup(struct store *s, const char *path, struct error *e);
 enum shoal_err db_stage(struct store *s, struct content_op *op, struct error *e);
 bool db_stage_adopt(struct store *s, uint64_t stage); /* within a transaction; 0: nothing to do */

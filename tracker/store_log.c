@@ -1,6 +1,4 @@
-/* tracker/store_log.c - the log of records, and a copy of the whole. */
-#include <unistd.h>
-
+/* tracker/store_log.c - the log of records. */
 #include "tracker/store_db.h"
 
 enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,
@@ -47,23 +45,5 @@ enum shoal_err db_log_bytes(struct store *s, uint64_t *bytes, struct error *e)
 	else
 		rc = db_error(s, e, "read");
 	sqlite3_reset(st);
-	return rc;
-}
-
-enum shoal_err db_backup(struct store *s, const char *path, struct error *e)
-{
-	struct store copy = { .path = (char *)(uintptr_t)path };
-	enum shoal_err rc = SHOAL_OK;
-
-	if (access(path, F_OK) == 0)
-		return error_set(e, SHOAL_EEXISTS, "cannot back up to '%s': it exists already", path);
-	if (sqlite3_open_v2(path, &copy.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
-		rc = db_error(&copy, e, "create");
-	} else {
-		sqlite3_backup *b = sqlite3_backup_init(copy.db, "main", s->db, "main");
-		if (b == NULL || sqlite3_backup_step(b, -1) != SQLITE_DONE || sqlite3_backup_finish(b) != SQLITE_OK)
-			rc = db_error(&copy, e, "write the backup");
-	}
-	sqlite3_close(copy.db);
 	return rc;
 }

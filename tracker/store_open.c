@@ -100,6 +100,7 @@ static enum shoal_err set_up(struct store *s, struct error *e)
 
 void db_close(struct store *s)
 {
+	db_backup_abandon(s); /* or SQLite does not close */
 	for (unsigned i = 0; i < DB_STATEMENTS; i++) {
 		sqlite3_finalize(s->stmt[i]);
 		s->stmt[i] = NULL;

@@ -12,6 +12,10 @@ extern const struct store_ops store_sqlite_ops;
 /* Nothing has happened for a while: empties the WAL if there is something in it. */
 void store_sqlite_idle(struct store *s);
 
+/* A portion of a CONTENT_BACKUP: true when it is over, *rc tells how. Called again and again with the same op; the store
+ * may commit in between. A second backup at the same time is SHOAL_EBUSY. */
+bool store_sqlite_backup(struct store *s, struct content_op *op, enum shoal_err *rc, struct error *e);
+
 /* At start: piece hashes of uploads that were never finished are deleted. */
 enum shoal_err store_sqlite_forget_unfinished(struct store *s, struct error *e);
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "core/base/mem.h"
 #include "core/base/queue.h"
@@ -19,6 +20,7 @@ struct store_job {
 	struct store_txn *txn;
 	struct content_op *op;
 	uint64_t cookie;
+	STAILQ_ENTRY(store_job) backup_link;
 };
 
 struct store_thread {
@@ -31,6 +33,7 @@ struct store_thread {
 	uint64_t cookies[BATCH_MAX];
 	size_t n;
 	bool failing; /* the last commit failed: it has been logged */
+	STAILQ_HEAD(, store_job) backups; /* the first is being made */
 };
 
 static void log_commit(struct store_thread *st, enum shoal_err rc, const struct error *e)
@@ -60,15 +63,48 @@ static void flush_batch(struct store_thread *st)
 	st->n = 0;
 }
 
+static void content_done(struct store_thread *st, struct store_job *job, enum shoal_err rc, const struct error *e)
+{
+	if (rc == SHOAL_EINTERNAL)
+		st->config.lost(st->config.owner, e->message);
+	if (rc != SHOAL_OK && rc != SHOAL_ENOTFOUND && rc != SHOAL_EUSAGE)
+		log_line(st->config.log, LOG_WARN, "store", "%s", e->message);
+	st->config.content(st->config.owner, job->cookie, rc, job->op);
+	free(job);
+}
+
 static void run_content(struct store_thread *st, struct store_job *job)
 {
 	struct error e = { 0 };
+	if (job->op->kind == CONTENT_BACKUP && st->config.backup != NULL) {
+		STAILQ_INSERT_TAIL(&st->backups, job, backup_link);
+		return;
+	}
 	enum shoal_err rc = store_content(st->config.ops, st->config.store, job->op, &e);
-	if (rc == SHOAL_EINTERNAL)
-		st->config.lost(st->config.owner, e.message);
-	if (rc != SHOAL_OK && rc != SHOAL_ENOTFOUND && rc != SHOAL_EUSAGE)
-		log_line(st->config.log, LOG_WARN, "store", "%s", e.message);
-	st->config.content(st->config.owner, job->cookie, rc, job->op);
+	content_done(st, job, rc, &e);
+}
+
+/* A portion of the oldest backup. */
+static void go_on_with_backup(struct store_thread *st)
+{
+	struct store_job *job = STAILQ_FIRST(&st->backups);
+	struct error e = { 0 };
+	enum shoal_err rc;
+
+	if (job == NULL || !st->config.backup(st->config.store, job->op, &rc, &e))
+		return;
+	STAILQ_REMOVE_HEAD(&st->backups, backup_link);
+	content_done(st, job, rc, &e);
+}
+
+static void end_backups(struct store_thread *st)
+{
+	const struct error e = { .code = SHOAL_ECANCELLED, .message = "the tracker ends: no backup is made" };
+	struct store_job *job;
+	while ((job = STAILQ_FIRST(&st->backups)) != NULL) {
+		STAILQ_REMOVE_HEAD(&st->backups, backup_link);
+		content_done(st, job, SHOAL_ECANCELLED, &e);
+	}
 }
 
 /* False: it is to stop. */
@@ -83,7 +119,8 @@ static bool run_job(struct store_thread *st, struct store_job *job)
 		flush_batch(st);
 	if (job->op != NULL)
 		run_content(st, job);
-	free(job);
+	else
+		free(job);
 	return go_on;
 }
 
@@ -94,7 +131,8 @@ static void *store_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "shoal store");
 	while (go_on) {
-		if (!queue_wait(st->queue, idle ? -1 : IDLE_MS) && !idle) {
+		bool copying = !STAILQ_EMPTY(&st->backups);
+		if (!queue_wait(st->queue, copying ? 0 : idle ? -1 : IDLE_MS) && !idle && !copying) {
 			idle = true;
 			if (st->config.idle != NULL)
 				st->config.idle(st->config.store);
@@ -107,7 +145,9 @@ static void *store_main(void *arg)
 			go_on = run_job(st, container_of(node, struct store_job, node)) && go_on;
 		}
 		flush_batch(st);
+		go_on_with_backup(st);
 	}
+	end_backups(st);
 	st->config.ops->close(st->config.store);
 	return NULL;
 }
@@ -117,6 +157,7 @@ struct store_thread *store_thread_new(const struct store_thread_config *config)
 	struct store_thread *st = xalloc(sizeof(*st));
 	st->config = *config;
 	st->queue = queue_new();
+	STAILQ_INIT(&st->backups);
 	if (pthread_create(&st->thread, NULL, store_main, st) != 0) {
 		fputs("shoal-tracker: cannot start the store thread\n", stderr);
 		abort();

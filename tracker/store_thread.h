@@ -14,6 +14,8 @@ struct store_thread_config {
 	const struct store_ops *ops;
 	struct store *store;               /* open; the thread's from now on, which closes it at the end */
 	void (*idle)(struct store *store); /* after a second without work, once; may be NULL */
+	/* A portion of a CONTENT_BACKUP: true when it is over. Between two the thread does what is queued. NULL: in one go. */
+	bool (*backup)(struct store *store, struct content_op *op, enum shoal_err *rc, struct error *e);
 	void (*committed)(void *owner, uint64_t cookie, enum shoal_err result);
 	void (*content)(void *owner, uint64_t cookie, enum shoal_err result, struct content_op *op);
 	/* What was saved cannot be found out (SHOAL_EINTERNAL from a commit): the process must not go on. Does not return. */

@@ -56,4 +56,6 @@ void tracker_set_peers(struct tracker *t, const struct tracker_line *trackers, s
 void tracker_leave(struct tracker *t);
 /* One line of the console; the answer is appended to *out. False: the line asks to quit. */
 bool tracker_console(struct tracker *t, const char *line, struct buf *out);
+/* What --status shows: the trackers, whether changes are taken, the rows, the log. */
+void tracker_status(struct tracker *t, struct buf *out);
 #endif

@@ -1,0 +1,165 @@
+/* tracker/tools.c */
+#include "tracker/tools.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "tracker/control.h"
+#include "tracker/load.h"
+#include "tracker/store_sqlite.h"
+
+static int say(const struct error *e)
+{
+	fprintf(stderr, "shoal-tracker: %s\n", e->message);
+	return error_exit_code(e->code);
+}
+
+static enum shoal_err ask(const char *folder, const char *line, struct buf *out, struct error *e)
+{
+	enum shoal_err rc = control_ask(folder, line, out, e);
+	if (rc == SHOAL_OK && out->failed)
+		rc = error_set(e, SHOAL_EBUSY, "out of memory");
+	return rc;
+}
+
+static int status(const struct options *o)
+{
+	struct buf out = { 0 };
+	struct error e = { 0 };
+	enum shoal_err rc = ask(o->data, "status", &out, &e);
+	if (rc == SHOAL_OK && out.len != 0)
+		fwrite(out.data, 1, out.len, stdout);
+	buf_free(&out);
+	return rc == SHOAL_OK ? 0 : say(&e);
+}
+
+/* The tracker has a working folder of its own: it is told the whole path. */
+static enum shoal_err absolute(const char *file, char **out, struct error *e)
+{
+	char *folder = fs_dirname(file), *real = realpath(folder, NULL);
+	enum shoal_err rc = SHOAL_OK;
+
+	if (real == NULL)
+		rc = error_errno(e, "cannot find the folder '%s'", folder);
+	else if (strchr(file, '\n') != NULL || fs_basename(file)[0] == '\0')
+		rc = error_set(e, SHOAL_EUSAGE, "this is no name for a backup");
+	else
+		*out = str_printf("%s/%s", strcmp(real, "/") == 0 ? "" : real, fs_basename(file));
+	free(real);
+	free(folder);
+	return rc;
+}
+
+static int backup(const struct options *o)
+{
+	struct buf out = { 0 };
+	struct error e = { 0 };
+	char *path = NULL;
+	enum shoal_err rc = absolute(o->backup_file, &path, &e);
+
+	if (rc == SHOAL_OK) {
+		char *line = str_printf("backup %s", path);
+		if (strlen(line) + 2 > CONTROL_LINE_MAX)
+			rc = error_set(&e, SHOAL_EUSAGE, "the name of the backup is too long");
+		else
+			rc = ask(o->data, line, &out, &e);
+		free(line);
+	}
+	if (rc == SHOAL_OK)
+		printf("backed up to %s\n", path);
+	buf_free(&out);
+	free(path);
+	return rc == SHOAL_OK ? 0 : say(&e);
+}
+
+/* -- checking a stopped tracker's data */
+static enum shoal_err lock(const char *folder, int *fd, struct error *e)
+{
+	char *path = str_printf("%s/lock", folder);
+	enum shoal_err rc = SHOAL_OK;
+
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0)
+		rc = error_errno(e, "cannot open '%s'", path);
+	else if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
+		rc = error_set(e, SHOAL_EBUSY, "a tracker runs with the data folder '%s': stop it first, or ask it with "
+		               "--status", folder);
+	free(path);
+	return rc;
+}
+
+/* Each content once more against its id. */
+static enum shoal_err check_contents(struct loaded *l, size_t *n, struct error *e)
+{
+	struct registry_iter it = registry_all(l->registry, TABLE_FILE);
+	const struct file_row *file;
+	enum shoal_err rc = SHOAL_OK;
+
+	while (rc == SHOAL_OK && (file = registry_next(&it)) != NULL) {
+		const struct content_row *content = registry_content(l->registry, &file->content);
+		struct content_op *op;
+		if (content == NULL || !content->held)
+			continue;
+		op = content_op_new(CONTENT_CHECK);
+		if (op == NULL)
+			return error_set(e, SHOAL_EBUSY, "out of memory");
+		op->id = file->content;
+		op->size = file->size;
+		op->file_hash = file->hash;
+		rc = store_content(&store_sqlite_ops, l->store, op, e);
+		content_op_free(op);
+		(*n)++;
+	}
+	return rc;
+}
+
+static enum shoal_err check_database(const char *path, struct error *e)
+{
+	struct loaded l = { 0 };
+	size_t rows = 0, contents = 0;
+
+	if (access(path, F_OK) != 0)
+		return error_errno(e, "cannot open '%s'", path);
+	enum shoal_err rc = load_store(path, 1, 1, clock_wall_ms(), false, NULL, &l, e);
+	if (rc != SHOAL_OK)
+		return rc;
+	for (unsigned table = 1; table < TABLE_END; table++)
+		rows += registry_count(l.registry, table);
+	rc = check_contents(&l, &contents, e);
+	loaded_free(&l);
+	if (rc == SHOAL_OK)
+		printf("%s is whole: %zu rows, piece hashes of %zu files\n", path, rows, contents);
+	return rc;
+}
+
+static int check(const struct options *o)
+{
+	struct error e = { 0 };
+	char *path = str_printf("%s/tracker.db", o->data);
+	int fd = -1;
+	enum shoal_err rc = lock(o->data, &fd, &e);
+	if (rc == SHOAL_OK)
+		rc = check_database(path, &e);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return rc == SHOAL_OK ? 0 : say(&e);
+}
+
+int tools_main(const struct options *o)
+{
+	switch (o->task) {
+	case TASK_STATUS: return status(o);
+	case TASK_BACKUP: return backup(o);
+	case TASK_CHECK: return check(o);
+	default: return error_exit_code(SHOAL_EUSAGE);
+	}
+}
