@@ -261,8 +261,12 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	struct sync *s = l->sync;
 	struct sync_tracker *p = l->peer;
 
+	if (!sync_yield_if_alone(s, vector)) {
+		sync_link_doom(l, "after an hour alone the names claimed here cannot be marked");
+		return;
+	}
 	l->state = LINK_UP;
-	l->since = s->now;
+	l->since = s->contact_at = s->now;
 	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
 	l->digest_at = s->now + SYNC_DIGEST_MS;
 	p->refused = false;

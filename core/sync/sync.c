@@ -118,7 +118,7 @@ static uint64_t join_tick(struct sync *s)
 		return ENV_NEVER;
 	LIST_FOREACH(p, &s->peers, next)
 		if (sync_peer_link(p) != NULL)
-			s->join_since = s->now;
+			s->join_since = s->contact_at = s->now;
 	if (s->now < s->join_since + SYNC_JOIN_MS)
 		return s->join_since + SYNC_JOIN_MS;
 	joined(s, "no other tracker answers");
@@ -503,6 +503,7 @@ uint64_t sync_tick(struct sync *s, uint64_t now_ms)
 	if (!s->started)
 		start(s);
 	deadline = join_tick(s);
+	sync_yield_contact(s);
 	LIST_FOREACH(p, &s->peers, next) {
 		if (p->out != NULL)
 			continue;

@@ -7,6 +7,7 @@
  *   receive.c        incoming: ops, ACKs
  *   snapshot.c       all rows, or those of some tables, out
  *   staging.c        the same in: put aside, then merged
+ *   yield.c          after an hour alone
  *   presence.c       LEASE and PEER
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
@@ -53,6 +54,7 @@ enum sync_limits {
 	SYNC_LOG_AGE_MS = 7 * 24 * 3600 * 1000,
 	SYNC_LOG_BYTES = 256 << 20,
 	SYNC_KEEP_LOG_MS = 4000000, /* over an hour: request ids are found again in the log at a restart */
+	SYNC_ALONE_MS = 3600000,
 	SYNC_FETCHES = 8,           /* contents asked for at once */
 	SYNC_FETCH_MS = 5000,       /* for one chunk */
 	SYNC_SERVING_MAX = 64,      /* chunks that one link may have us read at once */
@@ -184,6 +186,7 @@ struct sync {
 	uint32_t last_serial;
 	LIST_HEAD(, stage) stages;
 	uint64_t last_stage;
+	uint64_t contact_at;     /* when some other tracker's link was last seen to be up; at first: the start */
 	/* JOINING */
 	bool joining, join_must;
 	uint64_t join_since;
@@ -281,6 +284,11 @@ void sync_staging_next(struct sync *s);
 bool sync_staging_merges(const struct sync *s);
 void sync_staging_fini(struct sync *s);
 void sync_staging_broke_off(struct sync_link *l); /* planted.h: does nothing in a normal build */
+
+/* yield.c */
+void sync_yield_contact(struct sync *s); /* looks who is there */
+/* To be asked before a link may be up: false: what was claimed here could not be marked, the link must wait. */
+bool sync_yield_if_alone(struct sync *s, const struct vvec *vector);
 
 /* presence.c */
 enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);

@@ -21,6 +21,7 @@ struct lab_node {
 	struct lab *lab;
 	uint16_t id;
 	bool up, raw;
+	bool cut_off;            /* from all others: bytes are swallowed, who dials is refused */
 	struct env env;
 	struct id32 identity;
 	int64_t skew_ms;
@@ -105,7 +106,7 @@ static inline conn_id lab_dial(void *ctx, const struct address *addr, const char
 	conn_id a = lab->last += 2;
 
 	CHECK(a + 1 < LAB_CONNS * 2);
-	if (lab->dark || !to->up) {
+	if (lab->dark || !to->up || from->cut_off || to->cut_off) {
 		lab_put(from, (struct env_event){ .type = ENV_CLOSED, .conn = a, .message = "refused" });
 		return a;
 	}
@@ -126,7 +127,7 @@ static inline enum shoal_err lab_send(void *ctx, conn_id conn, const void *bytes
 
 	if (to == NULL)
 		return SHOAL_EOFFLINE;
-	for (size_t at = 0; at < len && !lab->dark; at += lab->mtu) {
+	for (size_t at = 0; at < len && !lab->dark && !n->cut_off && !to->cut_off; at += lab->mtu) {
 		size_t part = len - at < lab->mtu ? len - at : lab->mtu;
 		struct lab_event *e = lab_put(to, (struct env_event){ .type = ENV_BYTES, .conn = conn ^ 1, .len = part });
 		e->bytes = try_memdup((const uint8_t *)bytes + at, part);
