@@ -111,8 +111,8 @@ enum client_event_type {
 	EVENT_LOGGED_IN,    /* user */
 	EVENT_LOGGED_OUT,   /* text */
 	EVENT_ASK_LOGIN,    /* user: log in again automatically? answer with CALL_ANSWER */
-	/* word = event_word() of the EVNT ("conflict" for a note of that kind); group, file, user, text as far as it has
-	 * them. A first contact with a tracker is a "note" too. */
+	/* word = event_word() of the EVNT; group, file, user, text as far as it has them. What a merge did to somebody
+	 * ("name-lost-user" ..) is a "conflict" with its kind, every other note a "note", a first contact too. */
 	EVENT_TRACKER,
 	/* A share of ours, group, file, text. word: "file.removed": the tracker lists it no longer; "file.changed": it was
 	 * changed on disk and is given up; "file.missing": it is not where it was; "file.unknown": the tracker lists it for
@@ -128,6 +128,7 @@ struct client_event {
 	struct job_info *job; /* owned by the event */
 	uint16_t tracker;
 	char group[JOB_NAME_MAX], file[JOB_NAME_MAX], user[72], text[ERROR_TEXT_MAX];
+	char kind[40];        /* of a conflict or note, may be empty */
 	uint64_t wall_ms;
 };
 void client_event_free(struct client_event *ev); /* a call in it is not freed */

@@ -202,7 +202,8 @@ static void on_note(struct client_event *ev, struct cursor *c)
 
 	ev_note_get(c, &note);
 	copy_text(note.text, ev->text, sizeof(ev->text));
-	if (slice_eq_str(note.kind, "conflict"))
+	copy_text(note.kind, ev->kind, sizeof(ev->kind));
+	if (strcmp(ev->kind, "rejected") != 0) /* the one note that is no notice: docs/protocol.md, 2.3 */
 		ev->word = "conflict";
 }
 

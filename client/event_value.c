@@ -45,6 +45,7 @@ struct value client_event_value(const struct client_event *ev)
 	set_text(&t, "file", ev->file);
 	set_text(&t, "user", ev->user);
 	set_text(&t, "text", ev->text);
+	set_text(&t, "kind", ev->kind);
 	if (ev->tracker != 0)
 		value_set(&t, "tracker", value_int(ev->tracker));
 	if (ev->job == NULL)

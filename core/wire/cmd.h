@@ -227,7 +227,8 @@ void rply_head_get(struct cursor *c, struct rply_head *h);
 /* -- events: number, NAME, word, fields */
 /* revoke: no longer a member (also told to the one concerned): close the channels of that user in that group.
  * dial: that peer cannot reach you and wants that file: connect to it.
- * note: something for the user to see; kind is a word ("conflict", "name-lost", ...).
+ * note: something for the user to see; kind is a word: "rejected" (a request to join), else what a merge did to him
+ * (core/registry/notice.h).
  * session_ended: this connection is logged out; reason is a word ("superseded", "ended", "password", "expired"). */
 #define EV_REVOKE_FIELDS(F) F(id16, gid) F(id16, uid)
 #define EV_DIAL_FIELDS(F) F(id16, fid) F(str, address) F(id32, identity)
