@@ -24,6 +24,22 @@ struct client *client_find(struct tracker *t, conn_id conn)
 	return c != NULL && !c->doomed ? c : NULL;
 }
 
+static void watch(struct tracker *t, struct client *c)
+{
+	if (c->watched)
+		return;
+	c->watched = true;
+	TAILQ_INSERT_TAIL(&t->watched, c, watched_link);
+}
+
+static void unwatch(struct tracker *t, struct client *c)
+{
+	if (!c->watched)
+		return;
+	c->watched = false;
+	TAILQ_REMOVE(&t->watched, c, watched_link);
+}
+
 void client_accepted(struct tracker *t, const struct env_event *ev)
 {
 	struct client *c = try_alloc(sizeof(*c));
@@ -41,7 +57,10 @@ void client_accepted(struct tracker *t, const struct env_event *ev)
 	if (c->hh.tbl == NULL) {
 		t->env->close(t->env->ctx, ev->conn);
 		free(c);
+		return;
 	}
+	TAILQ_INSERT_TAIL(&t->heard, c, heard_link);
+	watch(t, c);
 }
 
 static void free_client(struct tracker *t, struct client *c)
@@ -49,6 +68,8 @@ static void free_client(struct tracker *t, struct client *c)
 	struct out_frame *f;
 
 	HASH_DEL(t->clients, c);
+	TAILQ_REMOVE(&t->heard, c, heard_link);
+	unwatch(t, c);
 	while ((f = TAILQ_FIRST(&c->out)) != NULL) {
 		TAILQ_REMOVE(&c->out, f, link);
 		buf_free(&f->bytes);
@@ -172,6 +193,8 @@ static bool must_wait(struct tracker *t, const struct client *c)
 static void on_frame(struct tracker *t, struct client *c, const struct frame *f)
 {
 	c->heard_ms = tracker_now(t);
+	TAILQ_REMOVE(&t->heard, c, heard_link);
+	TAILQ_INSERT_TAIL(&t->heard, c, heard_link);
 	if (f->tag != TAG_CMD || cmd_check(f->body) != SHOAL_OK) {
 		client_doom(t, c, "not a command that there is");
 		return;
@@ -193,6 +216,8 @@ static size_t take_frames(struct tracker *t, struct client *c, struct slice in)
 			bool begun = c->reader.held.len != 0;
 			if (!begun || c->begun_ms == 0)
 				c->begun_ms = begun ? tracker_now(t) : 0;
+			if (begun)
+				watch(t, c);
 			return len;
 		}
 		if (rc != SHOAL_OK) {
@@ -242,17 +267,24 @@ void clients_pump(struct tracker *t)
 	t->pump_ms = tracker_now(t) + PUMP_MS;
 }
 
+/* Looks at those only for whom it may be time: with thousands connected, nearly nobody. */
 void clients_sweep(struct tracker *t)
 {
 	uint64_t now = tracker_now(t);
 	struct client *c, *next;
 
-	HASH_ITER(hh, t->clients, c, next) {
-		if (!c->greeted && now >= c->born_ms + FIRST_FRAME_MS)
+	for (c = TAILQ_FIRST(&t->watched); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, watched_link);
+		if (c->greeted && c->begun_ms == 0)
+			unwatch(t, c);
+		else if (!c->greeted && now >= c->born_ms + FIRST_FRAME_MS)
 			client_doom(t, c, "no HELLO within 5 s");
 		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS)
 			client_doom(t, c, "began a frame and did not end it within 10 s");
-		else if (now >= c->heard_ms + IDLE_MS)
-			client_doom(t, c, "silent for 45 s");
+	}
+	TAILQ_FOREACH(c, &t->heard, heard_link) {
+		if (now < c->heard_ms + IDLE_MS)
+			break;
+		client_doom(t, c, "silent for 45 s");
 	}
 }

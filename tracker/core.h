@@ -65,6 +65,8 @@ struct client {
 	conn_id conn;
 	UT_hash_handle hh;             /* tracker.clients, by conn */
 	TAILQ_ENTRY(client) doomed_link;
+	TAILQ_ENTRY(client) heard_link, watched_link;
+	bool watched;                  /* in tracker.watched */
 	struct id32 device;            /* identity of its TLS key */
 	struct address seen;           /* where it comes from */
 	struct address listen;         /* where peers reach it; from HELLO */
@@ -126,6 +128,8 @@ struct tracker {
 	uint8_t ticket_key_raw[32];
 	struct client *clients;          /* by conn */
 	TAILQ_HEAD(, client) doomed;
+	TAILQ_HEAD(, client) heard;      /* all, the longest silent first */
+	TAILQ_HEAD(, client) watched;    /* who has not said HELLO yet, or is in the middle of a frame */
 	struct upload_node *uploads;     /* by content id */
 	struct waiting *waiting;         /* by cookie */
 	uint64_t next_cookie;

@@ -52,7 +52,8 @@ struct presence_map {
 	struct swarm_node *swarms;
 	size_t n_online;
 	uint64_t version;
-	uint64_t sweep_ms; /* when to look through all the next time */
+	uint64_t sweep_ms; /* when to look through all the next time, at the earliest */
+	uint64_t due_ms;   /* nothing runs out before that */
 };
 
 struct presence_map *presence_new(void)
@@ -69,6 +70,13 @@ static void drop_swarm(struct presence_map *p, struct swarm_node *s)
 	}
 	HASH_DEL(p->swarms, s);
 	free(s);
+}
+
+/* Something new runs out at that time. */
+static void due(struct presence_map *p, uint64_t until_ms)
+{
+	if (until_ms < p->due_ms)
+		p->due_ms = until_ms;
 }
 
 static struct session_node *find_session(const struct presence_map *p, struct dot dot)
@@ -186,6 +194,7 @@ enum shoal_err presence_put(struct presence_map *p, const struct online *o, bool
 {
 	struct session_node *n = find_session(p, o->dot);
 
+	due(p, o->until_ms);
 	*fresh = n == NULL || n->gone || o->home != n->o.home || !same_address(&o->addr, &n->o.addr);
 	if (n == NULL)
 		return add_session(p, o);
@@ -205,6 +214,7 @@ bool presence_beat(struct presence_map *p, struct dot dot, uint64_t until_ms)
 		return false;
 	n->o.beat++;
 	n->o.until_ms = until_ms;
+	due(p, until_ms);
 	return true;
 }
 
@@ -216,6 +226,7 @@ void presence_detach(struct presence_map *p, struct dot dot, uint64_t until_ms)
 	n->o.conn = 0;
 	n->o.beat++;
 	n->o.until_ms = until_ms;
+	due(p, until_ms);
 }
 
 bool presence_end(struct presence_map *p, struct dot dot, uint64_t epoch, uint64_t beat, uint64_t now_ms)
@@ -227,6 +238,7 @@ bool presence_end(struct presence_map *p, struct dot dot, uint64_t epoch, uint64
 	n->o.beat = beat;
 	n->o.conn = 0;
 	n->o.until_ms = now_ms + REMEMBER_MS;
+	due(p, n->o.until_ms);
 	leave_user(p, n);
 	return true;
 }
@@ -309,6 +321,8 @@ static void expire_leechers(struct presence_map *p, uint64_t now_ms)
 			next = TAILQ_NEXT(l, link);
 			if (l->l.until_ms <= now_ms)
 				drop_leecher(p, s, l);
+			else
+				due(p, l->l.until_ms);
 		}
 	}
 }
@@ -319,10 +333,12 @@ uint64_t presence_expire(struct presence_map *p, uint64_t now_ms, presence_fn *e
 
 	if (p->sessions == NULL && p->swarms == NULL)
 		return ENV_NEVER;
-	if (now_ms < p->sweep_ms)
-		return p->sweep_ms;
+	if (now_ms < p->sweep_ms || now_ms < p->due_ms)
+		return p->due_ms > p->sweep_ms ? p->due_ms : p->sweep_ms;
 	p->sweep_ms = now_ms + SWEEP_MS;
+	p->due_ms = ENV_NEVER;
 	HASH_ITER(hh, p->sessions, n, next) {
+		due(p, n->o.until_ms > now_ms ? n->o.until_ms : ENV_NEVER);
 		if (n->o.until_ms > now_ms)
 			continue;
 		struct online o = n->o;
@@ -332,7 +348,7 @@ uint64_t presence_expire(struct presence_map *p, uint64_t now_ms, presence_fn *e
 			ended(arg, &o);
 	}
 	expire_leechers(p, now_ms);
-	return p->sweep_ms;
+	return p->due_ms > p->sweep_ms ? p->due_ms : p->sweep_ms;
 }
 
 static struct swarm_node *find_swarm(const struct presence_map *p, const struct id16 *gid, const struct id16 *fid)
@@ -387,6 +403,7 @@ static enum shoal_err put_leecher(struct presence_map *p, struct swarm_node *s, 
 	}
 	n->l = *l;
 	n->gone = gone;
+	due(p, l->until_ms);
 	s->n_here += !gone;
 	TAILQ_INSERT_TAIL(&s->leechers, n, link);
 	if (s->n > LEECHERS_PER_FILE)

@@ -118,6 +118,8 @@ struct tracker *tracker_new(const struct tracker_config *config)
 	t->env = config->env;
 	t->reg = config->registry;
 	TAILQ_INIT(&t->doomed);
+	TAILQ_INIT(&t->heard);
+	TAILQ_INIT(&t->watched);
 	TAILQ_INIT(&t->synced);
 	t->synced_ms = ENV_NEVER;
 	t->next_cookie = UINT64_C(1) << 63; /* sync's content ops count from 1 */
