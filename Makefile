@@ -132,6 +132,9 @@ BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
 $(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.tracker) -o $@
+$(B)/tests/bench/client_%: $(B)/tests/bench/client_%.o $(BENCH_LOAD) $(foreach f,$(below.client),$(B)/lib$(f).a)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.client) -o $@
 $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
@@ -155,6 +158,10 @@ demo: deps
 	@scripts/demo.sh $(FILE)
 bench: all $(BENCH)
 	tests/bench/run.sh
+# Clients that lose their tracker: CLIENTS=10000 needs as many descriptors.
+CLIENTS ?= 2000
+bench-move: all $(BENCH)
+	B=$(B) tests/bench/move.sh $(CLIENTS)
 
 # libFuzzer needs clang: everything is built once more with it, with warnings left to the real build. FUZZ=link: only
 # that target. After T seconds a target there is what it did in build/fuzz/*.log.
@@ -183,6 +190,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

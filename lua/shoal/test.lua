@@ -133,6 +133,7 @@ function Tracker:start()
   local argv = { binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
     "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" }
   if c.plaintext then argv[#argv + 1] = "--plaintext" end
+  for _, word in ipairs(c.tracker_args) do argv[#argv + 1] = word end
   argv[#argv + 1] = c:info_for(self.id)
   argv[#argv + 1] = tostring(self.id)
   self:launch(argv)
@@ -337,7 +338,8 @@ end
 local function new_cluster(t, opts)
   local n = opts.trackers or 1
   local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {},
-    plaintext = opts.plaintext or false, net = opts.faults and proc.network() or false, routes = {} }, Cluster)
+    plaintext = opts.plaintext or false, net = opts.faults and proc.network() or false, routes = {},
+    tracker_args = opts.tracker_args or {} }, Cluster)
   t.clusters[#t.clusters + 1] = c
   c.tracker_info = c.dir .. "/tracker_info.txt"
   local f = assert(io.open(c.tracker_info, "w"))
