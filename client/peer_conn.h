@@ -24,6 +24,7 @@ enum {
 	UNASKED_MAX = 16 << 20, /* bytes of data that was never asked for */
 	CANCELLED_KEPT = 64,    /* how many cancelled asks are remembered, so that what crossed is no offence */
 	FRAME_LEAST = 65536,    /* data in a PIECE frame; the last of a piece may have less */
+	TELL_MS = 20,           /* the engine hears of what comes in no more often, but at the end of each frame */
 	FRAME_MS = 5,           /* at most what the link carries in this time */
 	STAGE_SIZE = 65536 + PEER_HEAD_SIZE + PIECE_HEAD_SIZE,
 	RETRY_MS = 5,           /* all piece buffers are out */
@@ -99,6 +100,7 @@ struct peer_conn {
 	uint32_t data_left;         /* of a PIECE frame */
 	struct piece_ask *into;     /* where it goes; NULL: away */
 	uint32_t untold;            /* bytes of it not in a PEER_PIECE_BYTES yet */
+	uint64_t told_ms;           /* when the last one was posted */
 	bool read_paused;           /* wake will go on */
 	uint32_t unasked;
 	TAILQ_HEAD(, piece_ask) asks;

@@ -19,6 +19,7 @@ static void tell_bytes(struct peer_conn *c)
 		conn_post(c, ev);
 	}
 	c->untold = 0;
+	c->told_ms = c->last_in_ms;
 }
 
 static void tell_piece(struct peer_conn *c, enum peer_event_type type, const struct peer_piece *m)
@@ -85,7 +86,7 @@ static void took_data(struct peer_conn *c, size_t n)
 		TAILQ_REMOVE(&c->asks, ask, entry);
 		c->into = NULL;
 		verify_put(c->thread, ask);
-	} else if (c->data_left == 0 || c->untold >= FRAME_LEAST) {
+	} else if (c->data_left == 0 || (c->untold >= FRAME_LEAST && c->last_in_ms >= c->told_ms + TELL_MS)) {
 		tell_bytes(c);
 	}
 }
