@@ -443,6 +443,7 @@ enum shoal_err cmd_give_stamp(struct cmd_run *run, const struct call *c, struct 
 		return c->error.code;
 	}
 	run->result = value_stamp(&c->stamp);
+	run->result.synced = c->synced;
 	return SHOAL_OK;
 }
 

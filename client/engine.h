@@ -85,6 +85,7 @@ struct call {
 	/* -- answer: *frames is valid if error.code is SHOAL_OK */
 	struct error error;
 	struct stamp stamp;
+	int synced;         /* as in struct link_reply */
 	struct buf *frames; /* the fields of each RPLY frame, one buf a frame */
 	size_t nframes;
 	struct job_info *jobs;

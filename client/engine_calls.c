@@ -85,6 +85,7 @@ static void on_verb_reply(void *arg, const struct link_reply *reply)
 	if (reply->more)
 		return;
 	call->stamp = reply->stamp;
+	call->synced = reply->synced;
 	close_open(&en->verbs, open);
 	if (call->error.code == SHOAL_OK && call->verb == VERB_STOP_SHARE)
 		on_share_stopped(en, call);

@@ -33,6 +33,7 @@ static void on_login_reply(void *arg, const struct link_reply *reply)
 	struct call *call = end_login(en);
 
 	call->stamp = reply->stamp;
+	call->synced = reply->synced;
 	if (reply->code != SHOAL_OK)
 		engine_fail(en, call, reply->code, reply->message[0] != '\0' ? reply->message : error_default(reply->code));
 	else if (!engine_add_frame(call, reply->fields))

@@ -65,6 +65,7 @@ struct link_reply {
 	enum shoal_err code;
 	const char *message; /* with the tracker's sentence if code is not OK */
 	struct stamp stamp;  /* zero if nothing changed */
+	int synced;          /* other trackers that had it when the tracker answered; -1: it waited for none */
 	bool more;
 	struct slice fields;
 };

@@ -314,6 +314,7 @@ static void hand_over(struct link_call *call, struct slice body)
 	message[len] = '\0';
 	reply.code = head.code;
 	reply.stamp = head.stamp;
+	reply.synced = (head.flags & RPLY_SYNCED) != 0 ? head.synced : -1;
 	reply.more = (head.flags & RPLY_MORE) != 0;
 	reply.fields = slice_of(c.p, cursor_left(&c));
 	if (!call->cancelled)

@@ -121,7 +121,7 @@ void lua_where(lua_State *L, int level, char *out, size_t size); /* "job.lua:12"
 /* lua_job.c */
 void lua_job_open(lua_State *L);
 void lua_push_job(lua_State *L, uint64_t id);
-void lua_push_stamp(lua_State *L, const struct stamp *s);
+void lua_push_stamp(lua_State *L, const struct stamp *s, int synced); /* synced: as in struct value */
 void host_own_job(struct lua_host *h, uint64_t id, const char *where);
 
 /* lua_task.c, lua_event.c */

@@ -33,10 +33,15 @@ void lua_push_job(lua_State *L, uint64_t id)
 	luaL_setmetatable(L, JOB_TYPE);
 }
 
-void lua_push_stamp(lua_State *L, const struct stamp *s)
+/* Its user value is how many other trackers had it, if that was waited for. */
+void lua_push_stamp(lua_State *L, const struct stamp *s, int synced)
 {
-	struct stamp *u = lua_newuserdatauv(L, sizeof(*u), 0);
+	struct stamp *u = lua_newuserdatauv(L, sizeof(*u), 1);
 	*u = *s;
+	if (synced >= 0) {
+		lua_pushinteger(L, synced);
+		lua_setiuservalue(L, -2, 1);
+	}
 	luaL_setmetatable(L, STAMP_TYPE);
 }
 
@@ -123,6 +128,8 @@ static int stamp_index(lua_State *L)
 	char text[STAMP_TEXT_SIZE];
 	if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "text") == 0)
 		lua_pushstring(L, stamp_format(s, text));
+	else if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "synced") == 0)
+		lua_getiuservalue(L, 1, 1);
 	else
 		lua_pushnil(L);
 	return 1;

@@ -102,7 +102,7 @@ void lua_push_value(lua_State *L, const struct value *v)
 	case VALUE_INT: lua_pushinteger(L, v->integer); break;
 	case VALUE_NUMBER: lua_pushnumber(L, v->number); break;
 	case VALUE_STR: lua_pushlstring(L, v->str.data, v->str.len); break;
-	case VALUE_STAMP: lua_push_stamp(L, &v->stamp); break;
+	case VALUE_STAMP: lua_push_stamp(L, &v->stamp, v->synced); break;
 	case VALUE_JOB: lua_push_job(L, v->job); break;
 	case VALUE_LIST:
 		lua_createtable(L, (int)v->table.n, 0);

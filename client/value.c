@@ -70,7 +70,7 @@ struct value value_table(void)
 
 struct value value_stamp(const struct stamp *s)
 {
-	return (struct value){ .type = VALUE_STAMP, .stamp = *s };
+	return (struct value){ .type = VALUE_STAMP, .stamp = *s, .synced = -1 };
 }
 
 struct value value_job(uint64_t id)
@@ -275,7 +275,9 @@ json_t *value_to_json(const struct value *v)
 	case VALUE_INT: return json_integer(v->integer);
 	case VALUE_NUMBER: return isfinite(v->number) ? json_real(v->number) : json_null();
 	case VALUE_STR: return text_to_json(v);
-	case VALUE_STAMP: return json_pack("{ss}", "$stamp", stamp_format(&v->stamp, text));
+	case VALUE_STAMP:
+		return v->synced < 0 ? json_pack("{ss}", "$stamp", stamp_format(&v->stamp, text))
+		                     : json_pack("{sssi}", "$stamp", stamp_format(&v->stamp, text), "synced", v->synced);
 	case VALUE_JOB: return json_pack("{sI}", "$job", (json_int_t)v->job);
 	case VALUE_LIST:
 	case VALUE_TABLE: break;
@@ -288,8 +290,13 @@ static struct value marked_from_json(const json_t *j)
 {
 	const json_t *stamp = json_object_get(j, "$stamp"), *job = json_object_get(j, "$job");
 	struct stamp s;
-	if (json_is_string(stamp) && stamp_parse(json_string_value(stamp), &s))
-		return value_stamp(&s);
+	if (json_is_string(stamp) && stamp_parse(json_string_value(stamp), &s)) {
+		const json_t *synced = json_object_get(j, "synced");
+		struct value v = value_stamp(&s);
+		if (json_is_integer(synced) && json_integer_value(synced) >= 0 && json_integer_value(synced) <= UINT16_MAX)
+			v.synced = (int)json_integer_value(synced);
+		return v;
+	}
 	if (json_is_integer(job))
 		return value_job((uint64_t)json_integer_value(job));
 	return (struct value){ 0 };

@@ -46,7 +46,10 @@ struct value {
 			char **keys; /* NULL in a list */
 			size_t n, cap;
 		} table;
-		struct stamp stamp;
+		struct {
+			struct stamp stamp;
+			int synced; /* other trackers that had it when it was told; -1: nobody was waited for */
+		};
 		uint64_t job;
 	};
 };

@@ -74,7 +74,9 @@ static void send_reply(struct command *cmd, struct client *c, const struct page 
 	bool ok = cmd->code == SHOAL_OK, stamped = ok && !stamp_is_zero(&cmd->stamp);
 	struct rply_head head = { .serial = cmd->head.serial, .code = cmd->code, .stamp = cmd->stamp };
 
-	head.flags = (uint8_t)((more ? RPLY_MORE : 0) | (stamped ? RPLY_STAMP : 0) | (!ok && cmd->lacks ? RPLY_LACKS : 0));
+	head.flags = (uint8_t)((more ? RPLY_MORE : 0) | (stamped ? RPLY_STAMP : 0) | (!ok && cmd->lacks ? RPLY_LACKS : 0) |
+	                       (stamped && cmd->waits_for_others ? RPLY_SYNCED : 0));
+	head.synced = cmd->others;
 	if (!ok)
 		head.message = slice_str(cmd->error.message[0] != '\0' ? cmd->error.message : error_default(cmd->code));
 	rply_head_put(&frame, &head);
@@ -108,6 +110,42 @@ static void send_replies(struct command *cmd)
 		send_reply(cmd, c, p, TAILQ_NEXT(p, link) != NULL);
 }
 
+static void reply_and_end(struct command *cmd)
+{
+	send_replies(cmd);
+	struct client *c = client_find(cmd->t, cmd->conn);
+	if (c != NULL && c->welcome) {
+		c->welcome = false;
+		session_welcome(cmd->t, c);
+	}
+	free_command(cmd);
+}
+
+/* --min-sync: enough others have it, or the time is over. Never a failure: the change is made and durable here. */
+static bool poll_others(struct command *cmd)
+{
+	size_t have = sync_count_acked(cmd->t->sync, &cmd->stamp, 1);
+
+	cmd->others = (uint16_t)have;
+	if (have < cmd->t->config.min_sync && have < sync_peer_count(cmd->t->sync) && tracker_now(cmd->t) < cmd->deadline_ms)
+		return false;
+	reply_and_end(cmd);
+	return true;
+}
+
+static void wait_for_others(struct command *cmd)
+{
+	struct tracker *t = cmd->t;
+
+	cmd->waits_for_others = true;
+	cmd->poll = poll_others;
+	cmd->deadline_ms = tracker_now(t) + MIN_SYNC_MS;
+	TAILQ_INSERT_TAIL(&t->synced, cmd, synced_link);
+	if (cmd->deadline_ms < t->synced_ms)
+		t->synced_ms = cmd->deadline_ms;
+	t->starved = true;
+}
+
 static void on_durable(void *arg, enum shoal_err result)
 {
 	struct command *cmd = arg;
@@ -123,13 +161,10 @@ static void on_durable(void *arg, enum shoal_err result)
 	cmd->c = client_find(cmd->t, cmd->conn);
 	if (cmd->code == SHOAL_OK && cmd->durable != NULL)
 		cmd->durable(cmd);
-	send_replies(cmd);
-	struct client *c = client_find(cmd->t, cmd->conn);
-	if (c != NULL && c->welcome) {
-		c->welcome = false;
-		session_welcome(cmd->t, c);
-	}
-	free_command(cmd);
+	if (cmd->code == SHOAL_OK && cmd->t->config.min_sync != 0 && !stamp_is_zero(&cmd->stamp))
+		wait_for_others(cmd);
+	else
+		reply_and_end(cmd);
 }
 
 void command_finish(struct command *cmd, enum shoal_err code, const struct error *e)

@@ -44,6 +44,7 @@ enum {
 	OWED_PAUSE = 512 * 1024,    /* owed bytes beyond which no further command is taken */
 	OWED_MAX = 8 * 1024 * 1024, /* of events to one who does not read: the connection is closed */
 	HELD_MAX = 1024 * 1024,     /* bytes that wait to be looked at */
+	MIN_SYNC_MS = 1000,         /* that long a change's reply waits for other trackers */
 	WAITS_MAX = 8,                      /* wait_synced of one client at once */
 	IN_FLIGHT_MAX = 32,         /* commands of one client that wait for the pool or the store */
 	PAGE_BYTES = 200 * 1024,    /* a page of a list ends after that; with its last row it is under 256 KiB */
@@ -168,6 +169,8 @@ struct command {
 	struct id16 uid;            /* who acts, from the session when the command came */
 	bool logged_in;
 	bool replay;                /* its request id is known: `stamp` is the old one, nothing is to be changed */
+	bool waits_for_others;      /* in t->synced because of --min-sync, everything else is done */
+	uint16_t others;            /* how many other trackers had it when the reply left */
 	bool later;                 /* awaits something: it will be finished by somebody else */
 	bool counted;               /* in t->synced, and counts in the client's `waits` */
 	bool lacks;                 /* refused because this tracker lacks what the client has done elsewhere */

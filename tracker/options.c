@@ -25,6 +25,7 @@ const char options_help[] =
 	"  --scrypt-ln N        cost of password hashes, 10 to 20: log2 of scrypt's N (default 15)\n"
 	"  --ticket-life SECONDS  how long a ticket lets a member fetch pieces, 5 to 86400 (default 300)\n"
 	"  --sessions N         devices of a user that may be logged in at once, 1 to 64 (default 8)\n"
+	"  --min-sync N         the answer to a change waits, for at most 1 s, until N other trackers have it, 0 to 64 (default 0)\n"
 	"  --login-rate N       tries to log in per minute and address, 0: no limit (default 20)\n"
 	"  --create-rate N      accounts made per minute and address, 0: no limit (default 10)\n"
 	"  --strangers N        connections of one address that are not logged in, at once (default 64)\n"
@@ -52,6 +53,7 @@ enum {
 	OPT_SCRYPT_LN,
 	OPT_TICKET_LIFE,
 	OPT_SESSIONS,
+	OPT_MIN_SYNC,
 	OPT_LOGIN_RATE,
 	OPT_CREATE_RATE,
 	OPT_STRANGERS,
@@ -64,6 +66,7 @@ static const struct option long_options[] = {
 	{ "cluster-key", required_argument, NULL, OPT_CLUSTER_KEY },
 	{ "scrypt-ln", required_argument, NULL, OPT_SCRYPT_LN },
 	{ "ticket-life", required_argument, NULL, OPT_TICKET_LIFE },
+	{ "min-sync", required_argument, NULL, OPT_MIN_SYNC },
 	{ "sessions", required_argument, NULL, OPT_SESSIONS },
 	{ "login-rate", required_argument, NULL, OPT_LOGIN_RATE },
 	{ "create-rate", required_argument, NULL, OPT_CREATE_RATE },
@@ -126,6 +129,7 @@ static enum shoal_err set_option(struct options *o, int option, char **argv, str
 	case OPT_LOG_FILE: return set_text(&o->log_file, "--log-file", optarg, e);
 	case OPT_SCRYPT_LN: return parse_count("--scrypt-ln", optarg, 10, 20, &o->scrypt_ln, e);
 	case OPT_TICKET_LIFE: return parse_count("--ticket-life", optarg, 5, 86400, &o->ticket_life_s, e);
+	case OPT_MIN_SYNC: return parse_count("--min-sync", optarg, 0, 64, &o->min_sync, e);
 	case OPT_SESSIONS: return parse_count("--sessions", optarg, 1, 64, &o->sessions, e);
 	case OPT_LOGIN_RATE: return parse_count("--login-rate", optarg, 0, 60000, &o->login_rate, e);
 	case OPT_CREATE_RATE: return parse_count("--create-rate", optarg, 0, 60000, &o->create_rate, e);

@@ -21,6 +21,7 @@ struct options {
 	unsigned scrypt_ln;
 	unsigned ticket_life_s;
 	unsigned sessions;    /* of a user at once */
+	unsigned min_sync;    /* other trackers that a change's reply waits for */
 	unsigned login_rate, create_rate; /* a minute and address; 0: no limit */
 	unsigned strangers;   /* connections of one address that are not logged in */
 	bool plaintext;

@@ -355,6 +355,7 @@ static enum shoal_err open_tracker(struct server *s, struct error *e)
 		.scrypt_ln = o->scrypt_ln,
 		.ticket_life_s = o->ticket_life_s,
 		.sessions = o->sessions,
+		.min_sync = o->min_sync,
 		.login_rate = o->login_rate,
 		.create_rate = o->create_rate,
 		.established = on_established,

@@ -111,6 +111,8 @@ void rply_head_put(struct buf *b, const struct rply_head *h)
 	buf_put_str(b, h->message.data, h->message.len);
 	if ((h->flags & RPLY_STAMP) != 0)
 		stamp_put(b, &h->stamp);
+	if ((h->flags & RPLY_SYNCED) != 0)
+		buf_put_u16(b, h->synced);
 }
 
 void rply_head_get(struct cursor *c, struct rply_head *h)
@@ -122,6 +124,8 @@ void rply_head_get(struct cursor *c, struct rply_head *h)
 	h->message = get_str(c);
 	if ((h->flags & RPLY_STAMP) != 0)
 		h->stamp = get_stamp(c);
+	if ((h->flags & RPLY_SYNCED) != 0)
+		h->synced = get_u16(c);
 }
 
 void cmd_print(struct buf *b, struct slice body)

@@ -1,7 +1,7 @@
 /* core/wire/cmd.h - what a client and a tracker say to each other.
  *
  * CMD:  u32 serial, u8 request[16] (made by the client; zero for what changes nothing), u16 verb, the verb's fields.
- * RPLY: u32 serial, u8 flags, u16 code (core/base/error.h), str message, stamp if flag STAMP, then, if the code is OK,
+ * RPLY: u32 serial, u8 flags, u16 code (core/base/error.h), str message, stamp if flag STAMP, u16 synced if flag SYNCED, then, if the code is OK,
  *       the verb's reply fields and, for a list, u16 count and that many rows. A long list comes as several RPLYs of one
  *       serial: all but the last have flag MORE, each has the reply fields and its own rows.
  * EVNT: u16 kind, the kind's fields.
@@ -208,8 +208,9 @@ struct cmd_head {
 	uint16_t verb;
 };
 
-/* LACKS: refused because this tracker lacks what HELLO's `seen` showed; said once, the same again would be let through. */
-enum { RPLY_MORE = 1, RPLY_STAMP = 2, RPLY_LACKS = 4 };
+/* LACKS: refused because this tracker lacks what HELLO's `seen` showed; said once, the same again would be let through.
+ * SYNCED: the tracker waited for others before it answered (--min-sync). */
+enum { RPLY_MORE = 1, RPLY_STAMP = 2, RPLY_LACKS = 4, RPLY_SYNCED = 8 };
 
 struct rply_head {
 	uint32_t serial;
@@ -217,6 +218,7 @@ struct rply_head {
 	enum shoal_err code;
 	struct slice message;
 	struct stamp stamp; /* zero unless RPLY_STAMP */
+	uint16_t synced;    /* how many other trackers had it; 0 unless RPLY_SYNCED */
 };
 
 void cmd_head_put(struct buf *b, const struct cmd_head *h);

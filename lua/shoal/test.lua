@@ -134,7 +134,7 @@ function Tracker:start()
     "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" }
   if c.plaintext then argv[#argv + 1] = "--plaintext" end
   for _, word in ipairs(c.tracker_args) do argv[#argv + 1] = word end
-  argv[#argv + 1] = c:info_for(self.id)
+  argv[#argv + 1] = self.info or c:info_for(self.id)
   argv[#argv + 1] = tostring(self.id)
   self:launch(argv)
   local deadline = proc.mono() + 20
@@ -144,6 +144,9 @@ function Tracker:start()
     shoal.sleep(0.01)
   end
 end
+
+-- It reads its tracker file again.
+function Tracker:reload() self.process:kill(1) end
 
 -- -- clients: every command is a method, called through the control socket
 
@@ -335,6 +338,19 @@ function Cluster:command(name)
   return { binary "shoal", "--data", dir .. "/data", "127.0.0.1:0", self.tracker_info }
 end
 
+-- A tracker of the cluster, not started. It is in the tracker file of the others only if who makes it writes it there.
+function Cluster:tracker(id, port)
+  local dir = ("%s/tracker-%d-%d"):format(self.dir, id, port)
+  proc.mkdir(dir)
+  local tracker = setmetatable({ id = id, name = "tracker " .. id, port = port, addr = "127.0.0.1:" .. port, dir = dir,
+    log = dir .. "/log", cluster = self, clean_code = 0 }, Tracker)
+  self.programs[#self.programs + 1] = tracker
+  return tracker
+end
+
+-- Ports that nobody uses.
+function Cluster:free_ports(n) return proc.free_ports(n) end
+
 local function new_cluster(t, opts)
   local n = opts.trackers or 1
   local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {},
@@ -344,12 +360,8 @@ local function new_cluster(t, opts)
   c.tracker_info = c.dir .. "/tracker_info.txt"
   local f = assert(io.open(c.tracker_info, "w"))
   for i, port in ipairs(proc.free_ports(n)) do
-    local dir = ("%s/tracker-%d"):format(c.dir, i)
-    proc.mkdir(dir)
-    local tracker = setmetatable({ id = i, name = "tracker " .. i, port = port, addr = "127.0.0.1:" .. port, dir = dir,
-      log = dir .. "/log", cluster = c, clean_code = 0 }, Tracker)
+    local tracker = c:tracker(i, port)
     c.trackers[i] = tracker
-    c.programs[#c.programs + 1] = tracker
     f:write(tracker.addr, "  ", i, "\n")
   end
   f:close()

@@ -242,7 +242,7 @@ static void do_reply(struct world *w, struct cursor *in)
 
 	head.serial = (flags & 0x80) != 0 ? get_u8(in) : s->serial;
 	head.code = (enum shoal_err)(code % 24);
-	head.flags = flags & (RPLY_MORE | RPLY_STAMP | 4);
+	head.flags = flags & (RPLY_MORE | RPLY_STAMP | RPLY_LACKS | RPLY_SYNCED);
 	if (head.code != SHOAL_OK)
 		head.message = fuzz_str(&w->pool, in);
 	head.stamp = (struct stamp){ .hlc = which + 1u, .tracker = 1, .dot = { 1u + which % 20, code + 1u } };

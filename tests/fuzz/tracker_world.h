@@ -169,7 +169,7 @@ static void on_reply(struct world *w, struct side *s, struct slice body)
 	struct rply_head head;
 
 	rply_head_get(&c, &head);
-	CHECK(!c.bad && (head.flags & ~(RPLY_MORE | RPLY_STAMP | RPLY_LACKS)) == 0);
+	CHECK(!c.bad && (head.flags & ~(RPLY_MORE | RPLY_STAMP | RPLY_LACKS | RPLY_SYNCED)) == 0);
 	CHECK(head.code == SHOAL_OK || (head.message.len != 0 && (head.flags & ~RPLY_LACKS) == 0 && cursor_left(&c) == 0));
 	CHECK((head.flags & RPLY_LACKS) == 0 || head.code == SHOAL_EBUSY);
 	unsigned verb = head.serial < SERIALS ? s->verbs[head.serial] : 0;
