@@ -256,6 +256,20 @@ static enum shoal_err stop_others(struct command *cmd, const struct rep_stop_sha
 	return rc;
 }
 
+/* A file that was removed has its name no longer: the last that had it is what a repeated command was about. */
+static void find_removed(struct command *cmd, const struct req_file *r, struct rep_stop_share *rep)
+{
+	struct registry_iter it = registry_by(cmd->t->reg, INDEX_FILES_NAMED, rep->gid.b, sizeof(rep->gid.b), r->file.data,
+	                                      r->file.len);
+	const struct file_row *f, *last = NULL;
+
+	while ((f = registry_next(&it)) != NULL)
+		if (last == NULL || stamp_cmp(&f->claim, &last->claim) > 0)
+			last = f;
+	if (last != NULL)
+		rep->fid = last->fid;
+}
+
 enum shoal_err command_stop_share(struct command *cmd, struct error *e)
 {
 	struct tracker *t = cmd->t;
@@ -269,7 +283,9 @@ enum shoal_err command_stop_share(struct command *cmd, struct error *e)
 	enum shoal_err rc = group_lookup(t->reg, r.group, &rep.gid, e);
 	if (rc == SHOAL_OK)
 		rc = file_lookup(t->reg, &rep.gid, r.file, &rep.fid, e);
-	if (cmd->replay) { /* a file that was removed is not found any more */
+	if (cmd->replay) {
+		if (rc != SHOAL_OK)
+			find_removed(cmd, &r, &rep);
 		rep.removed = rc != SHOAL_OK || !file_has_seeder(t->reg, &rep.gid, &rep.fid);
 		rep_stop_share_put(&cmd->reply, &rep);
 		return SHOAL_OK;

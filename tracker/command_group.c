@@ -44,6 +44,20 @@ enum shoal_err command_create_group(struct command *cmd, struct error *e)
 	return rc;
 }
 
+/* The group of the request that a repeated command made: its name may mean another by now. */
+static bool joined_by(struct command *cmd, struct id16 *gid)
+{
+	struct registry_iter it = registry_by(cmd->t->reg, INDEX_USER_MEMS, cmd->uid.b, sizeof(cmd->uid.b), NULL, 0);
+	const struct mem_row *m;
+
+	while ((m = registry_next(&it)) != NULL)
+		if (dot_eq(m->key.dot, cmd->stamp.dot)) {
+			*gid = m->key.gid;
+			return true;
+		}
+	return false;
+}
+
 enum shoal_err command_join_group(struct command *cmd, struct error *e)
 {
 	struct req_group r;
@@ -51,8 +65,15 @@ enum shoal_err command_join_group(struct command *cmd, struct error *e)
 	struct op op;
 
 	req_group_get(&cmd->fields, &r);
+	if (cmd->replay && joined_by(cmd, &gid)) {
+		put_gid(cmd, &gid);
+		return SHOAL_OK;
+	}
 	enum shoal_err rc = group_lookup(cmd->t->reg, r.group, &gid, e);
-	if (rc == SHOAL_OK && !cmd->replay) {
+	if (cmd->replay && rc != SHOAL_OK) { /* it was done; the group has ended since */
+		gid = (struct id16){ { 0 } };
+		rc = SHOAL_OK;
+	} else if (rc == SHOAL_OK && !cmd->replay) {
 		command_op_begin(cmd, OP_JOIN_GROUP, &op);
 		rc = end_op(cmd, &op, group_join(cmd->t->reg, &op, &cmd->uid, &gid, e), e);
 	}

@@ -45,10 +45,11 @@ static void watch_sess(struct registry *reg, const struct record *rec, const str
 {
 	struct sess_row theirs;
 	const struct sess_row *s;
+	struct stamp known;
 
 	sess_row_read(incoming, &theirs);
-	if (theirs.phase != PHASE_OPEN)
-		return;
+	if (theirs.phase != PHASE_OPEN || registry_known_request(reg, &rec->request, &known))
+		return; /* the second half: one login that was repeated on another tracker */
 	struct registry_iter it = registry_by(reg, INDEX_USER_SESSIONS, theirs.key.uid.b, 16, NULL, 0);
 	while ((s = registry_next(&it)) != NULL) {
 		uint8_t about[SESS_KEY_SIZE];

@@ -16,7 +16,10 @@
 
 #define RIG __attribute__((unused)) static
 
-enum { RIG_CONNS = 64, RIG_QUEUE = 256, RIG_EVENTS = 32 };
+#ifndef RIG_EVENTS
+#define RIG_EVENTS 32 /* a connection's, not looked at */
+#endif
+enum { RIG_CONNS = 64, RIG_QUEUE = 256 };
 
 struct rig_event {
 	unsigned kind;
