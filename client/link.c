@@ -119,6 +119,7 @@ static void break_off(struct link *l, bool close_it)
 	l->asked_ms = 0;
 	l->look_again_ms = 0;
 	l->broken = false;
+	l->useful = false;
 	l->leaving = false;
 	frame_reader_fini(&l->reader);
 	link_calls_unsend(l);
@@ -127,7 +128,7 @@ static void break_off(struct link *l, bool close_it)
 static void leave(struct link *l, bool close_it, const char *why)
 {
 	bool was_ready = l->state == LINK_READY;
-	bool luck = was_ready && link_now(l) - l->state_since_ms >= LINK_LUCK_MS;
+	bool luck = was_ready && (l->useful || link_now(l) - l->state_since_ms >= LINK_LUCK_MS);
 	uint16_t tracker = link_tracker_id(l);
 	char text[ERROR_TEXT_MAX];
 

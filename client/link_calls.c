@@ -335,6 +335,7 @@ static void answered(struct link *l, struct link_call *call, const struct rply_h
 	struct link_page *page;
 
 	TAILQ_REMOVE(&l->calls, call, entry);
+	l->useful |= !call->own;
 	l->handing = call;
 	if (!stamp_is_zero(&head->stamp))
 		note_stamp(l, &head->stamp);

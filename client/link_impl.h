@@ -18,7 +18,7 @@ enum {
 	LINK_BUSY_PAUSE_MAX_MS = 1000,
 	LINK_ROUND_PAUSE_MIN_MS = 200, /* after a round without luck, doubling to */
 	LINK_ROUND_PAUSE_MAX_MS = 2000,
-	LINK_LUCK_MS = 2000,         /* a connection that lived that long was luck */
+	LINK_LUCK_MS = 2000,         /* a connection that lived that long, or answered a call, was luck */
 	LINK_HEARTBEAT_MS = 10000,
 	LINK_HEARTBEAT_MIN_MS = 100,
 	LINK_HEARTBEAT_MAX_MS = 60000,
@@ -95,6 +95,7 @@ struct link {
 	size_t hop_to;
 	bool leaving;            /* the tracker said that it is going down */
 	bool broken;             /* a send failed: drop it in the next step */
+	bool useful;             /* this connection has answered a call of the owner */
 	uint64_t look_again_ms;  /* the connection's queue was full; 0: it is not */
 	char trouble[ERROR_TEXT_MAX]; /* why the last dial or connection came to nothing */
 	char refusal[ERROR_TEXT_MAX]; /* what was wrong with the last wrong identity */

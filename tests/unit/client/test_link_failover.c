@@ -124,6 +124,45 @@ static void a_slow_answer_is_no_silence(void)
 	buf_free(&group.fields);
 }
 
+/* Trackers that are restarted one after the other: each break is answered at the next one at once, without a pause. */
+static void breaks_in_a_row_are_no_bad_luck(void)
+{
+	struct world *w = begin_logged_in(2);
+
+	for (int i = 0; i < 20; i++) {
+		int here = i % 2;
+		struct outcome o = { 0 }, before = { 0 };
+		w_create_group(w, "before", &before);
+		w_run(w, 50);
+		CHECK_INT(before.code, ==, SHOAL_OK);
+		CHECK_INT(w_status(w).tracker, ==, here + 1);
+		w_kill(w, here);
+		uint64_t lost = w->now;
+		w_create_group(w, "band", &o);
+		w_run(w, 10);
+		CHECK_INT(o.code, ==, SHOAL_OK);
+		CHECK_INT(o.at_ms, ==, lost);
+		w->trackers[here].up = true;
+		buf_free(&o.fields);
+		buf_free(&before.fields);
+	}
+	end(w);
+}
+
+/* ... but one that breaks off at once each time is not dialled without end. */
+static void a_tracker_that_always_breaks_off_is_given_time(void)
+{
+	struct world *w = begin_logged_in(1);
+
+	for (int i = 0; i < 4000; i++) {
+		if (w_status(w).up)
+			w_break(w, w->n_conns);
+		w_run(w, 10);
+	}
+	CHECK_INT(w->n_conns, <=, 60); /* 40 s, a pause of 2 s or so */
+	end(w);
+}
+
 struct meddler {
 	struct world *w;
 	uint64_t victim;
@@ -177,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_a_tracker_lacks_is_told_once), TEST(a_session_without_a_name_keeps_its_own),
 		TEST(silence_is_noticed_within_20_s), TEST(a_slow_answer_is_no_silence),
+		TEST(breaks_in_a_row_are_no_bad_luck), TEST(a_tracker_that_always_breaks_off_is_given_time),
 		TEST(a_call_may_be_cancelled_at_its_news),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
