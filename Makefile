@@ -31,7 +31,7 @@ below.swarm    := swarm piece wire base
 below.sync     := sync registry wire base
 below.tracker  := tracker sync registry net wire base
 below.client   := client swarm piece net wire base
-below.sim      := client tracker sync registry net wire base
+below.sim      := tracker sync registry client net wire base
 below.sim_trackers := sync registry wire base
 LIBS.tracker := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lcrypto -lm
 LIBS.client  := -lssl -levent_core -levent_extra -levent_pthreads -lsqlite3 -ljansson -lreadline $(LUA_LIBS) -lcrypto -lm
@@ -64,6 +64,8 @@ help:
 	@echo 'make check-asan, check-tsan   the same with the address+undefined or the thread sanitizer'
 	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program'
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
+	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
+	@echo 'make soak T=600 the simulations on fresh seeds for T seconds'
 	@echo 'make lint       clang-tidy, cppcheck, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
 	@echo 'make V=1         show every command'
@@ -127,6 +129,9 @@ $(B)/mutants/%/sim_trackers: $(SIM_CORE)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(@D)/*.o $(SIM_CORE) -lcrypto -o $@
 mutants: $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
 	tests/mutants.sh $(MUTANT_SEEDS) $^
+# Fresh seeds for T seconds; prints what ran.
+soak: $(SIM_TESTS) $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
+	tests/soak.sh $(T) $(B)
 
 BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
 $(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
@@ -190,6 +195,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants soak all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -10,18 +10,20 @@ trap 'rm -f "$out"' EXIT
 found=0 wanted=0 wrong=0
 for program in "$@"; do
 	name=$(basename "$(dirname "$program")")
-	"$program" --first "$seeds" >"$out" 2>&1
+	many=$seeds
+	[ "$name" = gc_uncovered ] && many=$((seeds / 5)) # not to be seen: no need to look for long
+	"$program" --first "$many" >"$out" 2>&1
 	code=$?
 	said=$(sed -n 's/^not ok - seed \([0-9]*\): \[\([a-z]*\)\] \(.*\)/killed by "\2" at seed \1: \3/p' "$out" | head -n 1)
 	case $name:$code in
 	gc_uncovered:0)
 		# While shipping is causal nothing can tell it: docs/testing.md.
-		printf 'ok    %-15s not seen in %s seeds, as it must be\n' "$name" "$seeds"
+		printf 'ok    %-15s not seen in %s seeds, as it must be\n' "$name" "$many"
 		continue
 		;;
 	gc_uncovered:*) said="$said (it should not be seen: is shipping still causal?)" ;;
 	*:1) [ -n "$said" ] && found=$((found + 1)) ;;
-	*:0) said="survived $seeds seeds" ;;
+	*:0) said="survived $many seeds" ;;
 	*) said="crashed (exit $code), which is no finding: $(tail -n 1 "$out")" ;;
 	esac
 	[ "$name" != gc_uncovered ] && wanted=$((wanted + 1))

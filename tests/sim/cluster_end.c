@@ -8,7 +8,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/contents.h"
 #include "tests/sim/effects.h"
-#include "tests/sim/model.h"
+#include "tests/sim/oracles.h"
 
 #define LIVENESS_MS 60000
 #define DIGESTS_MS 70000 /* they are compared each minute */
@@ -74,21 +74,6 @@ static bool heal(struct cluster *c)
 		sim_run(c->sim, sim_now(c->sim) + DIGESTS_MS);
 	return agree(c, why, sizeof(why)) ||
 	       verdict_fail(c->verdict, "liveness", "agreement was lost again: %s", why);
-}
-
-/* -- agreement */
-
-static bool same_digests(struct cluster *c)
-{
-	for (size_t i = 1; i < c->n; i++)
-		for (unsigned table = TABLE_USER; table < TABLE_END; table++) {
-			struct digest a = registry_digest(c->sites[0].reg, table), b = registry_digest(c->sites[i].reg, table);
-			if (!digest_eq(a, b))
-				return verdict_fail(c->verdict, "agreement", "table %s of trackers 1 and %u differs (%" PRIu64
-				                    " and %" PRIu64 " rows) at equal vectors", table_word(table),
-				                    c->sites[i].id, a.count, b.count);
-		}
-	return true;
 }
 
 /* -- what was acknowledged */
@@ -176,18 +161,10 @@ static void count_final(struct cluster *c)
 
 void cluster_end(struct cluster *c)
 {
-	struct model m = { 0 };
-	bool ok = heal(c) && same_digests(c) && check_acknowledged(c);
-
-	if (ok)
-		model_fold(&m, &c->history, registry_durable_vector(c->sites[0].reg), c->verdict);
-	for (size_t i = 0; i < c->n && ok; i++)
-		ok = model_check_rows(&m, c->sites[i].reg, c->sites[i].id, c->verdict) &&
-		     model_check_views(&m, c->sites[i].reg, c->sites[i].id, c->verdict) &&
-		     effects_check_names(c->sites[i].reg, c->sites[i].id, c->verdict);
-	if (ok && effects_check(&c->history, c->sites[0].reg, c->verdict))
+	if (heal(c) && oracles_digests(c->sites, c->n, c->verdict) && check_acknowledged(c) &&
+	    oracles_model(c->sites, c->n, &c->history, c->verdict) &&
+	    effects_check(&c->history, c->sites[0].reg, c->verdict))
 		count_final(c);
-	model_free(&m);
 }
 
 void cluster_count(struct cluster *c)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/registry/store_mem.h"
 
 #define WORK_MAX 64
 
@@ -74,7 +73,7 @@ static enum shoal_err write_group(struct sim_node *node)
 		node->sim->counts.commits_failed++;
 		return node->fail_why;
 	}
-	enum shoal_err rc = store_mem_ops.commit(node->program.store, txns, n, &e);
+	enum shoal_err rc = node->program.store_ops->commit(node->program.store, txns, n, &e);
 	if (rc == SHOAL_OK && node->program.durable != NULL)
 		tell_records(node, txns, n);
 	return rc;
@@ -138,7 +137,7 @@ void sim_content(void *ctx, struct content_op *op, uint64_t cookie)
 void sim_on_content(struct sim *sim, const struct sim_event *ev)
 {
 	struct error e;
-	enum shoal_err rc = store_content(&store_mem_ops, ev->node->program.store, ev->content, &e);
+	enum shoal_err rc = store_content(ev->node->program.store_ops, ev->node->program.store, ev->content, &e);
 	(void)sim;
 	sim_step(ev->node, &(struct env_event){ .type = ENV_CONTENT, .cookie = ev->cookie, .result = rc,
 	                                       .content = ev->content });

@@ -340,6 +340,7 @@ void sim_on_deliver(struct sim *sim, const struct sim_event *ev)
 	buf_put(&taken, c->out.data, n);
 	buf_consume(&c->out, n);
 	sim->counts.bytes += n;
+	sim->heard[other->node->index][c->node->index] = sim->now;
 	if (c->out.len != 0 || c->closing)
 		schedule_delivery(sim, c, latency(sim));
 	if (!other->closing)

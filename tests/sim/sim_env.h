@@ -41,6 +41,7 @@ struct sim_program {
 	void (*durable)(void *owner, struct slice record); /* each record that the store has written; may be NULL */
 	void *owner;
 	struct store *store;         /* NULL: commit and content are never called */
+	const struct store_ops *store_ops;
 };
 
 struct sim *sim_new(const struct sim_config *config);
@@ -50,6 +51,8 @@ void sim_free(struct sim *sim); /* the nodes too; not their programs, not their 
 
 uint32_t sim_random(struct sim *sim, uint32_t below); /* 0 .. below - 1 */
 bool sim_percent(struct sim *sim, uint32_t percent);
+/* When bytes of `from` last came to `to`, in virtual time; 0: never. */
+uint64_t sim_heard(const struct sim_node *to, const struct sim_node *from);
 uint64_t sim_now(const struct sim *sim); /* virtual milliseconds since the world began */
 
 /* The node is down until sim_start(). It lives as long as the world. */

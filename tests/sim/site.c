@@ -12,7 +12,7 @@ static const struct id32 cluster = { { 0xc1, 0x05 } };
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines)
 {
 	static const char *const names[] = { "tracker 1", "tracker 2", "tracker 3", "tracker 4", "tracker 5" };
-	*s = (struct site){ .sim = sim, .id = id, .kind = &site_core, .lines = lines, .n_lines = n_lines };
+	*s = (struct site){ .sim = sim, .id = id, .kind = &site_core, .medium = &site_memory, .lines = lines, .n_lines = n_lines };
 	for (size_t i = 0; i < n_lines; i++)
 		if (lines[i].id == id)
 			s->line = lines[i];
@@ -79,21 +79,43 @@ static enum shoal_err load_request(void *ctx, uint64_t position, struct slice re
 	return registry_load_request(l->site->reg, &rec);
 }
 
-static void load(struct site *s, struct vvec *floor)
+void site_load(struct site *s, uint64_t log, struct vvec *floor)
 {
+	const struct store_ops *ops = s->medium->ops;
 	struct loading l = { .site = s };
 	struct store_sink sink = { .ctx = &l, .row = load_row, .vector = load_vector, .floor = load_floor,
 		                   .hlc = load_hlc, .content = load_content };
 	struct error e = { 0 };
 
-	site_must(store_mem_ops.open(mem_disk_where(s->disk), &s->store, &e), "open");
-	site_must(store_mem_ops.load(s->store, &sink, &e), "load");
-	site_must(store_mem_ops.log_read(s->store, 0, SIZE_MAX, load_request, &l, &e), "log");
+	s->reg = registry_new(s->id, log);
+	site_must(ops->load(s->store, &sink, &e), "load");
+	site_must(ops->log_read(s->store, 0, SIZE_MAX, load_request, &l, &e), "log");
 	for (size_t i = 0; i < l.n_held; i++)
 		(void)registry_set_held(s->reg, &l.held[i], true); /* not found: content whose op was lost with a crash */
 	free(l.held);
 	*floor = l.floor;
 }
+
+static void open_memory(struct site *s, uint64_t log, struct vvec *floor)
+{
+	struct error e = { 0 };
+	site_must(store_mem_ops.open(mem_disk_where(s->disk), &s->store, &e), "open");
+	site_load(s, log, floor);
+}
+
+/* What is committed is on the disk at once. */
+static void cut_memory(struct site *s)
+{
+	store_mem_ops.close(s->store);
+}
+
+static void fini_memory(struct site *s)
+{
+	mem_disk_free(s->disk);
+	mem_disk_free(s->backup);
+}
+
+const struct site_medium site_memory = { &store_mem_ops, open_memory, cut_memory, fini_memory };
 
 /* -- presence: each site has one session of its own, so that one can see leases travel */
 
@@ -228,8 +250,7 @@ void site_boot(struct site *s)
 	do {
 		env->random(env->ctx, &log, sizeof(log));
 	} while (log == 0);
-	s->reg = registry_new(s->id, log);
-	load(s, &floor);
+	s->medium->open(s, log, &floor);
 	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
 	s->kind->boot(s, &floor);
 	vvec_fini(&floor);
@@ -242,7 +263,8 @@ void site_boot(struct site *s)
 	                                          .step = s->kind->step,
 	                                          .durable = on_durable,
 	                                          .owner = s,
-	                                          .store = s->store });
+	                                          .store = s->store,
+	                                          .store_ops = s->medium->ops });
 }
 
 bool site_up(const struct site *s)
@@ -261,8 +283,8 @@ void site_crash(struct site *s)
 {
 	sim_crash(s->node);
 	s->kind->halt(s);
+	s->medium->cut(s);
 	registry_free(s->reg);
-	store_mem_ops.close(s->store);
 	s->reg = NULL;
 	s->store = NULL;
 }
@@ -272,6 +294,5 @@ void site_fini(struct site *s)
 	if (site_up(s))
 		site_crash(s);
 	vvec_fini(&s->durable);
-	mem_disk_free(s->disk);
-	mem_disk_free(s->backup);
+	s->medium->fini(s);
 }

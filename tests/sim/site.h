@@ -22,6 +22,15 @@ struct site_kind {
 };
 extern const struct site_kind site_core; /* the commit queue and the links */
 
+/* What a site keeps its memory on. open: s->store, and s->reg with what it knew, in a new log; cut: the power goes. */
+struct site_medium {
+	const struct store_ops *ops;
+	void (*open)(struct site *s, uint64_t log, struct vvec *floor);
+	void (*cut)(struct site *s);
+	void (*fini)(struct site *s);
+};
+extern const struct site_medium site_memory; /* s->disk */
+
 /* What a core site knows of the one session that each site has. */
 struct site_lease {
 	uint64_t epoch, beat;
@@ -38,10 +47,12 @@ struct site {
 	int64_t skew_ms;
 	uint32_t grain_ms;
 	const struct site_kind *kind; /* site_core unless set before site_boot() */
+	const struct site_medium *medium; /* site_memory unless set before site_boot() */
 	struct history *history;      /* told what reaches the disk; NULL: nobody asks */
 	struct verdict *verdict;
 	struct mem_disk *disk;
 	struct mem_disk *backup; /* NULL: none was made */
+	void *flash;             /* site_sqlite.h */
 	struct vvec durable;     /* as last seen */
 	struct sync_counters before; /* of earlier lives */
 	struct site_lease leases[SITES_MAX + 1]; /* by home; our own is the truth that others are measured by */
@@ -58,6 +69,8 @@ struct site {
 
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines);
 void site_fini(struct site *s);
+/* For media: s->reg from s->store, which is open. */
+void site_load(struct site *s, uint64_t log, struct vvec *floor);
 void site_must(enum shoal_err rc, const char *what); /* aborts */
 void site_boot(struct site *s);  /* loads what the disk has, with a new log id */
 void site_crash(struct site *s);

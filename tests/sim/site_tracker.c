@@ -1,8 +1,9 @@
 /* tests/sim/site_tracker.c */
+#include "tracker/core.h" /* first: it says how uthash fails */
+
 #include "tests/sim/site_tracker.h"
 
 #include "core/base/crypto.h"
-#include "tracker/tracker.h"
 
 static uint64_t step_whole(void *owner, const struct env_event *ev)
 {
@@ -40,6 +41,25 @@ static void halt_whole(struct site *s)
 	EVP_PKEY_free(s->ticket_key);
 	s->tracker = NULL;
 	s->ticket_key = NULL;
+}
+
+struct each_online {
+	site_online_fn *fn;
+	void *arg;
+	uint64_t began; /* of the site's monotonic clock */
+};
+
+static void on_online(void *arg, const struct online *o)
+{
+	struct each_online *each = arg;
+	each->fn(each->arg, &o->uid, o->home, o->until_ms > each->began ? o->until_ms - each->began : 0);
+}
+
+void site_each_online(const struct site *s, site_online_fn *fn, void *arg)
+{
+	struct env *env = sim_node_env(s->node);
+	struct each_online each = { fn, arg, env->mono_ms(env->ctx) - sim_now(s->sim) };
+	presence_each(s->tracker->presence, on_online, &each);
 }
 
 const struct site_kind site_tracker = { boot_whole, halt_whole, step_whole };

@@ -9,6 +9,8 @@
 #include "core/registry/group_manager.h"
 #include "core/registry/user_manager.h"
 
+#define LOGIN_PAUSE_MS 8000
+
 /* -- a user's link */
 
 static enum shoal_err on_pin(void *owner, const struct address *dialled, const struct id32 *identity, struct error *e)
@@ -26,6 +28,8 @@ static void on_news(void *owner, const struct link_news *news)
 	u->all->counts.failovers += news->type == LINK_LOST;
 	u->all->counts.resumed += news->type == LINK_UP && news->logged_in;
 	u->all->counts.events += news->type == LINK_EVENT;
+	if (news->type == LINK_LOGGED_IN)
+		u->uid = news->uid;
 }
 
 static void on_wake(void *owner)
@@ -46,6 +50,7 @@ void users_init(struct users *all, struct sim *sim, const struct tracker_info *t
 		u->all = all;
 		u->number = i;
 		snprintf(u->name, sizeof(u->name), "user%u", i);
+		snprintf(u->password, sizeof(u->password), "secret");
 		u->node = sim_node_new(sim, "client");
 		struct link_config config = { .env = sim_node_env(u->node), .trackers = trackers,
 			                      .listen = { .host = "0.0.0.0", .port = (uint16_t)(7000 + i) },
@@ -182,15 +187,66 @@ static struct slice group_name(unsigned group, char out[16])
 static void create_user(struct user *u)
 {
 	struct buf b = { 0 };
-	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str("secret") });
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str(u->password) });
 	call(u, VERB_CREATE_USER, &b, on_created);
+}
+
+static void on_login(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+
+	on_plain(arg, r);
+	if (r->code != SHOAL_OK)
+		u->not_before = sim_now(u->all->sim) + LOGIN_PAUSE_MS; /* guessing too often only makes the waits longer */
+	/* A change of password without an answer may have happened, or is not known here: the other one, the next time. */
+	if (r->code == SHOAL_EAUTH && u->other_password[0] != '\0') {
+		char other[sizeof(u->password)];
+		memcpy(other, u->other_password, sizeof(other));
+		memcpy(u->other_password, u->password, sizeof(other));
+		memcpy(u->password, other, sizeof(other));
+	}
 }
 
 static void login(struct user *u)
 {
 	struct buf b = { 0 };
-	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str("secret") });
-	call(u, VERB_LOGIN, &b, on_plain);
+	if (sim_now(u->all->sim) < u->not_before)
+		return;
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str(u->password) });
+	call(u, VERB_LOGIN, &b, on_login);
+}
+
+static void logout(struct user *u)
+{
+	u->all->counts.logouts++;
+	call(u, VERB_LOGOUT, &(struct buf){ 0 }, on_plain);
+}
+
+static void on_changed(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+
+	on_plain(arg, r);
+	u->all->counts.passwords += r->code == SHOAL_OK;
+	u->unsure |= r->code != SHOAL_OK;
+	if (r->code != SHOAL_OK) { /* it may have happened all the same */
+		char old[sizeof(u->password)];
+		memcpy(old, u->other_password, sizeof(old));
+		memcpy(u->other_password, u->password, sizeof(old));
+		memcpy(u->password, old, sizeof(old));
+	}
+}
+
+static void change_password(struct user *u)
+{
+	struct buf b = { 0 };
+	if (u->unsure)
+		return; /* two that may be right are enough to remember */
+	memcpy(u->other_password, u->password, sizeof(u->password));
+	snprintf(u->password, sizeof(u->password), "secret%u", ++u->passwords);
+	req_change_password_put(&b, &(struct req_change_password){ .old = slice_str(u->other_password),
+	                                                          .fresh = slice_str(u->password) });
+	call(u, VERB_CHANGE_PASSWORD, &b, on_changed);
 }
 
 static void put_group(struct buf *b, unsigned group)
@@ -341,7 +397,7 @@ void users_act(struct users *all)
 	else if (!st.logged_in)
 		login(u);
 	else
-		switch (sim_random(all->sim, 12)) {
+		switch (sim_random(all->sim, 13)) {
 		case 0: create_group(u); break;
 		case 1:
 		case 2:
@@ -356,6 +412,12 @@ void users_act(struct users *all)
 		case 11:
 			if (sim_percent(all->sim, 30))
 				leave(u, group);
+			break;
+		case 12:
+			if (sim_percent(all->sim, 30))
+				logout(u);
+			else if (sim_percent(all->sim, 30))
+				change_password(u);
 			break;
 		}
 	sim_wake(u->node);

@@ -23,7 +23,7 @@ struct fact {
 };
 
 struct user_counts {
-	uint64_t commands, acked, failed, unknown, failovers, resumed, uploads, events, refused_busy;
+	uint64_t commands, acked, failed, unknown, failovers, resumed, uploads, events, refused_busy, passwords, logouts;
 };
 
 struct users;
@@ -31,7 +31,11 @@ struct users;
 struct user {
 	struct users *all;
 	unsigned number, names;    /* a new name when it is not known whether the last one was taken */
-	char name[16];
+	char name[16], password[16], other_password[16]; /* other: what it may be instead */
+	unsigned passwords;        /* changes asked for */
+	bool unsure;               /* a change was not answered with success: either may be right */
+	uint64_t not_before;       /* no login until then */
+	struct id16 uid;           /* once logged in */
 	struct sim_node *node;
 	struct link *link;
 	bool created, busy, alive; /* alive: its last question was answered since users_ask_all() */

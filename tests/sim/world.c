@@ -268,6 +268,11 @@ uint64_t sim_now(const struct sim *sim)
 	return sim->now;
 }
 
+uint64_t sim_heard(const struct sim_node *to, const struct sim_node *from)
+{
+	return to->sim->heard[to->index][from->index];
+}
+
 const struct sim_counts *sim_counts(const struct sim *sim)
 {
 	return &sim->counts;

@@ -97,6 +97,7 @@ struct sim {
 	struct sim_node *nodes[SIM_NODES_MAX];
 	unsigned n_nodes;
 	bool blocked[SIM_NODES_MAX][SIM_NODES_MAX];
+	uint64_t heard[SIM_NODES_MAX][SIM_NODES_MAX]; /* by, of */
 	struct sim_conn *conns;     /* by id */
 	conn_id last_conn;
 	bool calm;                  /* healed: no more cuts, resets, failures */
