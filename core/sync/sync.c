@@ -118,7 +118,7 @@ static uint64_t join_tick(struct sync *s)
 		return ENV_NEVER;
 	LIST_FOREACH(p, &s->peers, next)
 		if (sync_peer_link(p) != NULL)
-			s->join_since = s->contact_at = s->now;
+			s->join_since = s->now;
 	if (s->now < s->join_since + SYNC_JOIN_MS)
 		return s->join_since + SYNC_JOIN_MS;
 	joined(s, "no other tracker answers");
@@ -485,7 +485,7 @@ static uint64_t refresh_tick(struct sync *s)
 static void start(struct sync *s)
 {
 	s->started = true;
-	s->join_since = s->now;
+	s->join_since = s->contact_at = s->now;
 	s->refresh_at = s->now + SYNC_PRESENCE_EVERY_MS;
 	s->cut_at = s->now + SYNC_CUT_MS;
 	s->kept[1].at = s->now;

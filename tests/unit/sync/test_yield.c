@@ -15,6 +15,7 @@ static void pass(struct lab *lab, unsigned minutes)
 static struct lab *three(struct lab_node *n[3])
 {
 	struct lab *lab = lab_new();
+	lab->now = 90000000; /* the machine has been up for a day: the hour counts from the tracker's start */
 	for (uint16_t i = 0; i < 3; i++)
 		n[i] = lab_up(lab, (uint16_t)(i + 1), 3);
 	lab_run(lab, 3000);
@@ -85,6 +86,23 @@ static void after_an_hour_alone_it_gives_way(void)
 	check(70, true);
 }
 
+static void who_has_just_started_was_not_alone(void)
+{
+	struct lab_node *n[3];
+	struct lab *lab = three(n);
+
+	n[0]->cut_off = true;
+	lab_down(n[0]);
+	(void)lab_up(lab, 1, 3);
+	lab_run(lab, 6000);
+	CHECK_INT(lab_create_user(n[0], "fresh", NULL), ==, SHOAL_OK);
+	n[0]->cut_off = false;
+	lab_run(lab, 5000);
+	CHECK(lab_knows(n[1], "fresh"));
+	CHECK(!is_yielded(n[1], owner_of(n[1], "fresh")));
+	lab_free(lab);
+}
+
 static void what_another_has_heard_of_is_not_given_up(void)
 {
 	struct lab_node *n[3];
@@ -147,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(after_half_an_hour_the_first_claim_has_the_name),
 		TEST(after_an_hour_alone_it_gives_way),
+		TEST(who_has_just_started_was_not_alone),
 		TEST(what_another_has_heard_of_is_not_given_up),
 		TEST(one_of_a_list_of_one_is_not_alone),
 		TEST(many_claims_are_marked_all),
