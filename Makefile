@@ -123,6 +123,7 @@ MUTANT_SEEDS ?= 2000
 SIM_CORE := $(B)/tests/sim/sim_trackers.o $(B)/libsim.a $(foreach f,$(below.sim_trackers),$(B)/lib$(f).a)
 $(B)/mutants/%/sim_trackers: $(SIM_CORE)
 	@mkdir -p $(@D)
+	@rm -f $(@D)/*.o
 	$(call say,LINK)
 	$(Q)for f in $$(grep -l 'PLANTED($*)' core/*/*.c); do \
 		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$* -c $$f -o $(@D)/$$(basename $$f .c).o || exit 1; done

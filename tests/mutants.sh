@@ -7,7 +7,7 @@ seeds=$1
 shift
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-found=0 wanted=0 wrong=0
+found=0 wanted=0 more=0 wrong=0
 for program in "$@"; do
 	name=$(basename "$(dirname "$program")")
 	many=$seeds
@@ -22,11 +22,12 @@ for program in "$@"; do
 		continue
 		;;
 	gc_uncovered:*) said="$said (it should not be seen: is shipping still causal?)" ;;
+	reply_early:1 | ack_early:1) more=$((more + 1)) ;; # not of the design's list
 	*:1) [ -n "$said" ] && found=$((found + 1)) ;;
 	*:0) said="survived $many seeds" ;;
 	*) said="crashed (exit $code), which is no finding: $(tail -n 1 "$out")" ;;
 	esac
-	[ "$name" != gc_uncovered ] && wanted=$((wanted + 1))
+	case $name in gc_uncovered | reply_early | ack_early) ;; *) wanted=$((wanted + 1)) ;; esac
 	case $said in
 	killed*\)) ok='FAIL' wrong=1 ;;
 	killed*) ok='ok  ' ;;
@@ -34,5 +35,5 @@ for program in "$@"; do
 	esac
 	printf '%s  %-15s %s\n' "$ok" "$name" "$said"
 done
-echo "$found/$wanted planted bugs found, each by a named oracle"
+echo "$found/$wanted planted bugs of the design's list found, and $more others, each by a named oracle"
 [ "$found" -eq "$wanted" ] && [ "$wrong" -eq 0 ]

@@ -20,7 +20,9 @@
 	X(share_last)     /* of two versions of a share the one that came last stands */      \
 	X(no_tiebreak)    /* claims of the same time rank as they came */                     \
 	X(uploader_first) /* a file's first claim is joined, its uploader is not */           \
-	X(last_claim)     /* the last claim has the name, not the first */
+	X(last_claim)     /* the last claim has the name, not the first */            \
+	X(reply_early)    /* the answer leaves before the change is durable */        \
+	X(ack_early)      /* what is not durable yet is acknowledged to other trackers */
 
 enum mutant {
 	MUTANT_none,

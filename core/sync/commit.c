@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 #include "core/registry/notice.h"
 #include "core/sync/oplog.h"
 
@@ -435,7 +436,7 @@ enum shoal_err commit_snapshot(struct commit *c, const struct registry_cut *snap
 
 enum shoal_err commit_barrier(struct commit *c, commit_fn *fn, void *arg)
 {
-	if (commit_idle(c)) {
+	if (commit_idle(c) || PLANTED(reply_early)) {
 		fn(arg, SHOAL_OK);
 		return SHOAL_OK;
 	}

@@ -2,6 +2,7 @@
  *
  * What one read of the connection brings is one batch (at most 256 ops), one transaction, one ACK. Per log strictly
  * contiguous: a gap ends the link, and the HELLO of the next one tells where we are. */
+#include "core/base/planted.h"
 #include "core/sync/sync_state.h"
 
 /* Whoever sends an op has it: our own link need not bring it back. */
@@ -80,7 +81,8 @@ static void put_changed(struct buf *b, const struct vvec *now, const struct vvec
 void sync_receive_send_ack(struct sync_link *l)
 {
 	struct sync *s = l->sync;
-	const struct vvec *now = registry_durable_vector(s->config.registry);
+	const struct vvec *now = PLANTED(ack_early) ? registry_vector(s->config.registry)
+	                                            : registry_durable_vector(s->config.registry);
 	struct buf changed = { 0 };
 	struct buf *b = &s->scratch;
 

@@ -62,6 +62,8 @@ static void step(struct cluster *c, unsigned number)
 	if (c->mix.partition_every != 0 && number % c->mix.partition_every == 0)
 		cluster_change_partition(c);
 	cluster_fault(c);
+	if (c->mix.lonely && number == STEPS / 2)
+		cluster_leave_alone(c);
 	if (sim_percent(c->sim, 60))
 		command_random(&c->commands, s);
 	if (c->mix.retry != 0 && sim_percent(c->sim, c->mix.retry))

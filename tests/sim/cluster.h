@@ -19,7 +19,7 @@
 	X(unknown_found_not) X(retry_recognised_elsewhere) X(retry_done_again_elsewhere)                \
 	X(connection_reset) X(frame_cut) X(frame_lost) X(frame_doubled) X(frames_swapped)               \
 	X(foreign_shipped) X(acked_by_all) X(content_fetched) X(digests_equal) X(notice) X(lease_heard) \
-	X(lease_relayed)
+	X(lease_relayed) X(alone_for_an_hour) X(name_yielded)
 
 enum {
 #define X(name) SOMETIMES_##name,
@@ -41,6 +41,7 @@ struct fault_mix {
 	uint32_t lose_disk;        /* in 1,000 */
 	uint32_t clock_jump, skew_ms, grain_ms;
 	uint32_t retry;
+	bool lonely;               /* once, a tracker is alone for over an hour */
 };
 
 struct cluster {
@@ -67,6 +68,7 @@ void cluster_boot(struct cluster *c, struct site *s);
 void cluster_choose_mix(struct cluster *c, struct sim_config *config);
 void cluster_fault(struct cluster *c);
 void cluster_change_partition(struct cluster *c);
+void cluster_leave_alone(struct cluster *c); /* one tracker, for over an hour, with people who use it */
 void cluster_end(struct cluster *c); /* heals, runs on, and asks all oracles */
 void cluster_count(struct cluster *c);
 

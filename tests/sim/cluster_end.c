@@ -148,6 +148,7 @@ static void count_final(struct cluster *c)
 	}
 	for (size_t i = 0; i < c->history.n; i++) {
 		const struct past_op *p = c->history.ops[i];
+		c->met[SOMETIMES_name_yielded] += p->kind == OP_YIELD && p->durable;
 		if (p->fate != FATE_ACKED)
 			continue;
 		c->met[SOMETIMES_owner_handed_over] += p->kind == OP_TRANSFER_GROUP;

@@ -4,6 +4,8 @@
 
 #include "tests/sim/cluster.h"
 
+#define ALONE_MS 3800000
+
 /* -- which faults this seed has */
 
 static uint32_t sometimes(struct sim *sim, uint32_t most)
@@ -38,6 +40,7 @@ void cluster_choose_mix(struct cluster *c, struct sim_config *config)
 	m->skew_ms = sim_percent(sim, 60) ? 1 + sim_random(sim, 28000) : 0;
 	m->grain_ms = sim_percent(sim, 30) ? 2000 : 0; /* so that claims fall on one time */
 	m->retry = sometimes(sim, 10);
+	m->lonely = c->seed % 250 == 77;
 }
 
 /* -- the faults */
@@ -138,6 +141,26 @@ void cluster_change_partition(struct cluster *c)
 	c->met[SOMETIMES_partition] += parted && !one_way;
 	c->met[SOMETIMES_one_way] += parted && one_way;
 	CLUSTER_SAY(c, parted ? "partition %x%s" : "no partition %x%s", side, one_way ? " one-way" : "");
+}
+
+void cluster_leave_alone(struct cluster *c)
+{
+	struct site *s = &c->sites[sim_random(c->sim, (uint32_t)c->n)];
+	uint64_t until = sim_now(c->sim) + ALONE_MS;
+
+	CLUSTER_SAY(c, "%u is alone for over an hour", s->id);
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = 0; k < c->n; k++)
+			sim_block(c->sites[i].node, c->sites[k].node, (&c->sites[i] == s) != (&c->sites[k] == s));
+	c->parted = true;
+	if (!site_up(s))
+		cluster_boot(c, s);
+	while (sim_now(c->sim) < until) {
+		sim_run(c->sim, sim_now(c->sim) + ALONE_MS / 50);
+		command_random(&c->commands, s);
+		command_random(&c->commands, &c->sites[sim_random(c->sim, (uint32_t)c->n)]);
+	}
+	c->met[SOMETIMES_alone_for_an_hour]++;
 }
 
 void cluster_fault(struct cluster *c)
