@@ -162,7 +162,7 @@ static void on_way_in(struct fleet_client *c, const struct fleet_reply *r)
 	if (r->head.code != SHOAL_OK)
 		die("client %zu: %s: %.*s", c->number, verb_word(r->verb), (int)r->head.message.len,
 		    (const char *)r->head.message.data);
-	if (r->verb == VERB_HELLO)
+	if (r->verb == VERB_HELLO && !c->fleet->config.visitor)
 		log_in(c);
 	else
 		is_in(c);

@@ -40,6 +40,7 @@ struct fleet_config {
 	size_t first;    /* number of the first one's user */
 	size_t at_once;  /* clients that are on their way in at the same time; 0: 48 */
 	bool echo;       /* the other side is tracker_echo: no HELLO, no login, no heartbeats */
+	bool visitor;    /* HELLO, but no login */
 	uint8_t seed;    /* of the device's key; 0: FLEET_SEED */
 	struct loop *loop; /* another fleet's, to run on too; NULL: one of its own */
 	void (*ready)(void *arg);                               /* all are in */
