@@ -62,7 +62,8 @@ help:
 	@echo 'make demo       two trackers, three clients, one tracker killed: the main job on real files (FILE=/path for yours)'
 	@echo 'make check      unit tests, simulation, scenarios'
 	@echo 'make check-asan, check-tsan   the same with the address+undefined or the thread sanitizer'
-	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program'
+	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program, and the tracker'
+	@echo 'make bench-tracker   the tracker alone, against a bare echo and a bare SQLite loop (FULL=1: 10,000 clients)'
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds'
@@ -164,6 +165,9 @@ demo: deps
 	@scripts/demo.sh $(FILE)
 bench: all $(BENCH)
 	tests/bench/run.sh
+	B=$(B) tests/bench/tracker.sh
+bench-tracker: all $(BENCH)
+	B=$(B) tests/bench/tracker.sh
 # Clients that lose their tracker: CLIENTS=10000 needs as many descriptors.
 CLIENTS ?= 2000
 bench-move: all $(BENCH)
@@ -196,6 +200,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants soak all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants soak all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
