@@ -5,14 +5,14 @@
 
 #include "core/sync/sync_state.h"
 
-/* The one about that host, or the place of the oldest. */
-static struct complaint *find(struct sync *s, const char *host)
+/* The one about that host and that reason, or the place of the oldest: several may be wrong with one host. */
+static struct complaint *find(struct sync *s, const char *host, const char *why)
 {
 	struct complaint *oldest = &s->complaints[0];
 
 	for (size_t i = 0; i < SYNC_COMPLAINTS; i++) {
 		struct complaint *c = &s->complaints[i];
-		if (c->why[0] != '\0' && strcmp(c->host, host) == 0)
+		if (c->why[0] != '\0' && strcmp(c->host, host) == 0 && strcmp(c->why, why) == 0)
 			return c;
 		if (c->at < oldest->at)
 			oldest = c;
@@ -24,8 +24,8 @@ static struct complaint *find(struct sync *s, const char *host)
 
 void sync_complain(struct sync *s, enum log_level level, const char *host, const char *why)
 {
-	struct complaint *c = find(s, host);
-	bool same = c->why[0] != '\0' && strcmp(c->why, why) == 0;
+	struct complaint *c = find(s, host, why);
+	bool same = c->why[0] != '\0';
 
 	if (same && s->now < c->at + SYNC_COMPLAIN_MS) {
 		c->more++;

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/base/name.h"
+
 bool sync_link_crowded(const struct sync_link *l)
 {
 	return l->sync->env->queued(l->sync->env->ctx, l->conn) > SYNC_QUEUED_MAX;
@@ -236,23 +238,73 @@ static void note_clock(struct sync_link *l, uint64_t wall_ms)
 	p->clock_known = true;
 }
 
+/* Tells the other side why, so that both logs say it; then the link goes. */
+__attribute__((format(printf, 2, 3))) static void refuse_hello(struct sync_link *l, const char *fmt, ...)
+{
+	struct buf *b = &l->sync->scratch;
+	char why[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	size_t start = sync_begin(b, SYNC_REFUSED);
+	sync_refused_put(b, &(struct sync_refused){ .reason = slice_str(why) });
+	(void)frame_end(b, start);
+	if (sync_link_send(l, b))
+		refuse(l, "%s", why);
+}
+
+static void on_refused(struct sync_link *l, struct cursor *c)
+{
+	struct sync_refused m;
+	char why[120];
+
+	sync_refused_get(c, &m);
+	refuse(l, "it refuses us: %s", text_escape(m.reason.data, m.reason.len, why, sizeof(why)));
+}
+
+/* Another run of the peer talks to us now: a link with a log of its own from which we have just heard. (A run that has
+ * ended closes its links, or is silent for longer before the next one is there.) */
+static bool is_double(const struct sync_link *other, const struct sync_link *l, uint64_t log)
+{
+	return other != NULL && other != l && other->state == LINK_UP && other->log != log &&
+	       l->sync->now < other->heard_at + SYNC_ALIVE_MS;
+}
+
+static bool refuse_double(struct sync_link *l, const struct sync_hello *m)
+{
+	struct sync *s = l->sync;
+	struct sync_tracker *p = sync_peer_by_id(s, m->from);
+	char text[ADDRESS_MAX];
+
+	if (p == NULL || (!is_double(p->out, l, m->log) && !is_double(p->in, l, m->log)))
+		return false;
+	p->double_at = s->now;
+	refuse_hello(l, "two trackers have the id %u: another one is connected already, its line is %s", m->from,
+	             address_format(&p->addr, text));
+	return true;
+}
+
 /* Is it the one we mean, and does it mean us? (A tracker redirected to itself has our identity, too.) */
 static bool check_hello(struct sync_link *l, const struct sync_hello *m)
 {
 	struct sync *s = l->sync;
 
 	if (m->version != SYNC_VERSION)
-		refuse(l, "it speaks version %u of SYNC, we speak %d", m->version, SYNC_VERSION);
+		refuse_hello(l, "it speaks version %u of SYNC, we speak %d", m->version, SYNC_VERSION);
 	else if (!id32_eq(&m->cluster, &s->config.cluster))
-		refuse(l, "it says that it is of another cluster");
+		refuse_hello(l, "it says that it is of another cluster");
 	else if (m->from == s->config.self)
-		refuse(l, "it has our own id %u: two trackers share an id, or an address leads back to us", m->from);
+		refuse_hello(l, "it has our own id %u: two trackers share an id, or an address leads back to us", m->from);
 	else if (m->to != s->config.self)
-		refuse(l, "tracker %u takes us for tracker %u: the lists of trackers differ", m->from, m->to);
+		refuse_hello(l, "tracker %u takes us for tracker %u: the lists of trackers differ", m->from, m->to);
 	else if (l->dialled && m->from != l->peer->id)
-		refuse(l, "tracker %u answers there, not tracker %u: the list of trackers is wrong", m->from, l->peer->id);
+		refuse_hello(l, "tracker %u answers there, not tracker %u: the list of trackers is wrong", m->from, l->peer->id);
 	else if (!l->dialled && sync_peer_by_id(s, m->from) == NULL)
-		refuse(l, "tracker %u is not in our list of trackers", m->from);
+		refuse_hello(l, "tracker %u is not in our list of trackers", m->from);
+	else
+		(void)refuse_double(l, m);
 	return !l->doomed;
 }
 
@@ -304,6 +356,7 @@ static void on_hello(struct sync_link *l, struct cursor *c)
 	sync_hello_get(c, &m);
 	if (!check_hello(l, &m))
 		return;
+	l->log = m.log;
 	if (!l->dialled) {
 		struct sync_tracker *p = sync_peer_by_id(s, m.from);
 		if (p->in != NULL)
@@ -386,6 +439,10 @@ static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice b
 	struct cursor c = cursor_of(body.data + 1, body.len - 1);
 	struct slice fields = slice_of(body.data + 1, body.len - 1);
 
+	if (kind == SYNC_REFUSED && l->dialled) {
+		on_refused(l, &c);
+		return SHOAL_OK;
+	}
 	if (kind == SYNC_HELLO && l->state == LINK_GREETING) {
 		on_hello(l, &c);
 		return SHOAL_OK;

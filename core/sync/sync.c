@@ -250,9 +250,14 @@ size_t sync_list_acked(const struct sync *s, const struct stamp *stamps, size_t 
 	return have;
 }
 
-static const char *state_word(const struct sync_tracker *p)
+static bool has_double(const struct sync *s, const struct sync_tracker *p)
 {
-	if (p->refused)
+	return p->double_at != 0 && s->env->mono_ms(s->env->ctx) < p->double_at + SYNC_DOUBLE_MS;
+}
+
+static const char *state_word(const struct sync *s, const struct sync_tracker *p)
+{
+	if (p->refused || has_double(s, p))
 		return "refused";
 	if (sync_peer_link(p) == NULL)
 		return p->out != NULL && p->heard_at == 0 ? "connecting" : "lost";
@@ -272,7 +277,7 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
 	LIST_FOREACH(p, &s->peers, next) {
 		if (n < max) {
 			struct sync_status *st = &out[n];
-			*st = (struct sync_status){ .id = p->id, .addr = p->addr, .state = state_word(p) };
+			*st = (struct sync_status){ .id = p->id, .addr = p->addr, .state = state_word(s, p) };
 			st->behind = vvec_ahead(registry_durable_vector(s->config.registry), &p->acked);
 			st->contact_ms = p->heard_at == 0 ? UINT64_MAX : now - p->heard_at;
 			st->clock_offset_ms = p->clock_offset_ms;
@@ -280,6 +285,8 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max)
 			st->digests = p->digests;
 			snprintf(st->version, sizeof(st->version), "%s", p->version);
 			snprintf(st->reason, sizeof(st->reason), "%s", sync_peer_link(p) == NULL ? p->reason : "");
+			if (has_double(s, p))
+				snprintf(st->reason, sizeof(st->reason), "two trackers have the id %u, both are running", p->id);
 		}
 		n++;
 	}

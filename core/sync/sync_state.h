@@ -35,13 +35,15 @@ enum sync_limits {
 	SYNC_GREETING_MS = 5000,    /* from connected to HELLO */
 	SYNC_PING_MS = 1000,        /* +-25 % */
 	SYNC_LOST_MS = 5000,        /* of silence */
+	SYNC_ALIVE_MS = 1500,       /* heard of within: alive, for it says something every 1.25 s */
+	SYNC_DOUBLE_MS = 10000,     /* that long after a double was refused it is shown */
 	SYNC_JOIN_MS = 5000,
 	SYNC_FOREIGN_WAIT_MS = 1000,
 	SYNC_ACK_EVERY_MS = 50,
 	SYNC_BATCH_OPS = 256,
-	SYNC_UNACKED_MAX = 1 << 20, /* bytes of ops under way on one link */
+	SYNC_UNACKED_MAX = 4 << 20, /* bytes of ops under way on one link */
 	SYNC_QUEUED_MAX = 1 << 19,  /* bytes that the kernel has not taken: then snapshots and presence wait */
-	SYNC_READ_BYTES = 1 << 18,  /* one read of the stored log */
+	SYNC_READ_BYTES = 1 << 19,  /* one read of the stored log */
 	SYNC_SNAP_FRAME = 1 << 17,
 	SYNC_SNAP_TICK_MS = 20,
 	SYNC_SNAP_TICK_FRAMES = 5,  /* with the above: 32 MiB/s */
@@ -112,6 +114,7 @@ struct sync_link {
 	struct frame_reader reader;
 	uint64_t since;          /* of the state */
 	uint64_t heard_at, ping_at, digest_at;
+	uint64_t log;            /* of the peer's run, from its HELLO */
 	struct vvec told;        /* accepted: what we told to be durable here; dialled: what we were told */
 	uint64_t ack_at;         /* accepted: an ACK is due then; ENV_NEVER: nothing to tell */
 	uint64_t acked_at;       /* accepted: the last one */
@@ -143,6 +146,7 @@ struct sync_tracker {
 	uint8_t told_state;      /* enum sync_state_told, by its PONGs */
 	enum sync_digest_state digests;
 	bool clock_known, refused;
+	uint64_t double_at;      /* when another one with its id was refused; 0: never */
 	char version[32];
 	char reason[160];
 	LIST_ENTRY(sync_tracker) next;

@@ -28,6 +28,8 @@
 #define SYNC_SNAP_END_FIELDS(F) F(u32, serial) F(u64, rows) F(id32, hash) /* SHA-256 over all `rows` blobs */
 /* How many of its rows are put aside: the sender is never far ahead of that. */
 #define SYNC_SNAP_ACK_FIELDS(F) F(u32, serial) F(u64, rows)
+/* Why the sender closes the link at HELLO; for people. */
+#define SYNC_REFUSED_FIELDS(F) F(str, reason)
 /* Piece hashes of a content: a chunk is HASHES_PER_CHUNK of them. have 0: not here; then the rest is empty. */
 #define SYNC_BLOB_WANT_FIELDS(F) F(id32, content) F(u32, chunk)
 #define SYNC_BLOB_DATA_FIELDS(F) F(id32, content) F(u32, chunk) F(u8, have) F(blob, hashes)
@@ -56,7 +58,8 @@
 	X(11, PONG, pong, SYNC_PONG_FIELDS, none)                 \
 	X(12, PEER, peer, SYNC_PEER_FIELDS, peer_row)             \
 	X(13, DIGEST, digest, SYNC_DIGEST_FIELDS, none)           \
-	X(14, SNAP_ACK, snap_ack, SYNC_SNAP_ACK_FIELDS, none)
+	X(14, SNAP_ACK, snap_ack, SYNC_SNAP_ACK_FIELDS, none)     \
+	X(15, REFUSED, refused, SYNC_REFUSED_FIELDS, none)
 
 enum sync_kind {
 #define X(num, NAME, word, fields, row) SYNC_##NAME = num,
