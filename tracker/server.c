@@ -26,6 +26,7 @@
 #include "tracker/cluster_key.h"
 #include "tracker/control.h"
 #include "tracker/load.h"
+#include "tracker/recover.h"
 #include "tracker/store_sqlite.h"
 #include "tracker/store_thread.h"
 #include "tracker/tracker.h"
@@ -190,6 +191,21 @@ static void on_question(void *owner, uint64_t question, const char *line)
 	buf_free(&out);
 }
 
+/* The tracker that had lost its database has everything again. */
+static void note_rebuilt(struct server *s)
+{
+	struct error e;
+	if (!s->loaded.set_aside || !tracker_rebuilt(s->tracker))
+		return;
+	s->loaded.set_aside = false;
+	char *path = str_printf("%s/tracker.db", s->options->data);
+	if (recover_done(path, &e) == SHOAL_OK)
+		log_line(s->log, LOG_INFO, "store", "everything is here again");
+	else
+		log_line(s->log, LOG_ERROR, "store", "%s", e.message);
+	free(path);
+}
+
 static uint64_t on_step(void *owner, const struct env_event *ev)
 {
 	struct server *s = owner;
@@ -210,7 +226,9 @@ static uint64_t on_step(void *owner, const struct env_event *ev)
 		if (s->stopping)
 			return ENV_NEVER;
 	}
-	return tracker_step(s->tracker, ev);
+	uint64_t next = tracker_step(s->tracker, ev);
+	note_rebuilt(s);
+	return next;
 }
 
 /* -- console */

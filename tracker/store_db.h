@@ -78,6 +78,8 @@ void db_close_as_is(struct store *s); /* without the checkpoint that closing doe
 
 /* What SQLite says, with the path: disk_full, busy, integrity or io. */
 enum shoal_err db_error(struct store *s, struct error *e, const char *doing);
+/* The same while a database is opened or loaded: a disk that cannot read it is damage. */
+enum shoal_err db_unreadable(struct store *s, struct error *e, const char *doing);
 /* The same after a failed write, and what was begun is rolled back. */
 enum shoal_err db_write_failed(struct store *s, struct error *e);
 sqlite3_stmt *db_begin(struct store *s, enum db_statement which); /* reset, nothing bound */

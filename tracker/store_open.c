@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "tracker/store_db.h"
 #include "tracker/store_sqlite.h"
 
-enum { FORMAT = 1, WAL_STEP = 65536 };
+enum { FORMAT = 1, WAL_STEP = 65536, WAL_HEAD = 32 };
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -38,6 +39,13 @@ static const char *const statements[DB_STATEMENTS] = {
 };
 
 /* -- opening */
+/* The first thing that SQLite found; before it may stand a line that says in which database. */
+static enum shoal_err say_damage(struct store *s, const char *found, struct error *e)
+{
+	const char *line = strncmp(found, "***", 3) == 0 && strchr(found, '\n') != NULL ? strchr(found, '\n') + 1 : found;
+	return error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: %.*s", s->path, (int)strcspn(line, "\n"), line);
+}
+
 /* What SQLite finds wrong with the file is damage; that it ran out of memory while it looked is not. */
 static enum shoal_err quick_check(struct store *s, struct error *e)
 {
@@ -46,13 +54,13 @@ static enum shoal_err quick_check(struct store *s, struct error *e)
 
 	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK ||
 	    sqlite3_step(st) != SQLITE_ROW) {
-		rc = db_error(s, e, "check");
+		rc = db_unreadable(s, e, "check");
 	} else {
 		const char *found = (const char *)sqlite3_column_text(st, 0);
 		if (found == NULL)
-			rc = db_error(s, e, "check");
+			rc = db_unreadable(s, e, "check");
 		else if (strcmp(found, "ok") != 0)
-			rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: %.300s", s->path, found);
+			rc = say_damage(s, found, e);
 	}
 	sqlite3_finalize(st);
 	return rc;
@@ -81,20 +89,20 @@ static enum shoal_err set_up(struct store *s, struct error *e)
 
 	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK ||
 	    sqlite3_exec(s->db, "BEGIN EXCLUSIVE; COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(s, e, "open");
+		return db_unreadable(s, e, "open");
 	enum shoal_err rc = quick_check(s, e);
 	if (rc != SHOAL_OK)
 		return rc;
 	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK || !read_format(s, &format))
-		return db_error(s, e, "open");
+		return db_unreadable(s, e, "open");
 	if (format > FORMAT)
 		return error_set(e, SHOAL_EIO, "'%s' was written by a newer shoal-tracker", s->path);
 	if (format == 0 && sqlite3_exec(s->db, new_meta, NULL, NULL, NULL) != SQLITE_OK)
-		return db_error(s, e, "set up");
+		return db_unreadable(s, e, "set up");
 	for (unsigned i = 0; i < DB_STATEMENTS; i++)
 		if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) !=
 		    SQLITE_OK)
-			return db_error(s, e, "prepare");
+			return db_unreadable(s, e, "prepare");
 	return SHOAL_OK;
 }
 
@@ -117,12 +125,36 @@ void db_close_as_is(struct store *s)
 }
 
 /* -- the WAL, before SQLite looks at it */
+static uint32_t word_at(const uint8_t *p, bool big)
+{
+	return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+	           : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+/* The head of a WAL is flushed before anything follows it. One that does not fit its check is damage; SQLite would take
+ * the WAL for empty, and what was acknowledged since the last checkpoint would be gone without a word. */
+static bool wal_head_ok(const uint8_t head[WAL_HEAD])
+{
+	uint32_t magic = word_at(head, true), a = 0, b = 0;
+	bool big = magic == 0x377f0683;
+
+	if (!big && magic != 0x377f0682)
+		return false;
+	for (size_t i = 0; i < 24; i += 8) {
+		a += word_at(head + i, big) + b;
+		b += word_at(head + i + 4, big) + a;
+	}
+	return a == word_at(head + 24, true) && b == word_at(head + 28, true);
+}
+
 static enum shoal_err rewrite(sqlite3_file *f, sqlite3_int64 size, uint8_t *page, const char *path, struct error *e)
 {
 	for (sqlite3_int64 at = 0; at < size; at += WAL_STEP) {
 		int len = size - at < WAL_STEP ? (int)(size - at) : WAL_STEP;
 		if (f->pMethods->xRead(f, page, len, at) != SQLITE_OK)
-			return error_set(e, SHOAL_EIO, "cannot read '%s-wal'", path);
+			return error_set(e, SHOAL_EINTEGRITY, "cannot read '%s-wal'", path);
+		if (at == 0 && size > WAL_HEAD && !wal_head_ok(page))
+			return error_set(e, SHOAL_EINTEGRITY, "'%s-wal' is damaged", path);
 		int rc = f->pMethods->xWrite(f, page, len, at);
 		if (rc != SQLITE_OK)
 			return error_set(e, rc == SQLITE_FULL ? SHOAL_EDISKFULL : SHOAL_EIO, "cannot write to '%s-wal'", path);
@@ -208,14 +240,26 @@ enum shoal_err db_open(struct store *s, struct error *e)
 	enum shoal_err rc = renew_wal(s, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	rc = sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_error(s, e, "open");
+	rc = sqlite3_open_v2(s->path, &s->db, flags, NULL) == SQLITE_OK ? set_up(s, e) : db_unreadable(s, e, "open");
 	if (rc != SHOAL_OK)
 		db_close(s);
 	return rc;
 }
 
+/* As path, or path-2, ...: nothing that was set aside before is written over. */
+static char *free_name(const char *path)
+{
+	char *name = str_printf("%s", path);
+	for (unsigned i = 2; access(name, F_OK) == 0; i++) {
+		free(name);
+		name = str_printf("%s-%u", path, i);
+	}
+	return name;
+}
+
 enum shoal_err store_sqlite_set_aside(const char *path, char **name, struct error *e)
 {
+	static const char *const parts[] = { "", "-wal", "-journal" };
 	char stamp[32];
 	struct tm tm;
 	time_t now = time(NULL);
@@ -223,11 +267,15 @@ enum shoal_err store_sqlite_set_aside(const char *path, char **name, struct erro
 
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	*name = str_printf("%s.damaged-%s", path, stamp);
-	char *wal = str_printf("%s-wal", path), *new_wal = str_printf("%s-wal", *name);
-	if (rename(path, *name) != 0 || (rename(wal, new_wal) != 0 && errno != ENOENT))
-		rc = error_errno(e, "cannot set '%s' aside", path);
-	free(wal);
-	free(new_wal);
+	char *wanted = str_printf("%s.damaged-%s", path, stamp);
+	*name = free_name(wanted);
+	free(wanted);
+	for (size_t i = 0; rc == SHOAL_OK && i < COUNT_OF(parts); i++) {
+		char *from = str_printf("%s%s", path, parts[i]), *to = str_printf("%s%s", *name, parts[i]);
+		if (rename(from, to) != 0 && errno != ENOENT)
+			rc = error_errno(e, "cannot set '%s' aside", from);
+		free(from);
+		free(to);
+	}
 	return rc;
 }

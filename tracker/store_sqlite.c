@@ -31,6 +31,14 @@ enum shoal_err db_error(struct store *s, struct error *e, const char *doing)
 	}
 }
 
+enum shoal_err db_unreadable(struct store *s, struct error *e, const char *doing)
+{
+	enum shoal_err rc = db_error(s, e, doing);
+	if (rc == SHOAL_EIO && s->db != NULL && sqlite3_extended_errcode(s->db) == SQLITE_IOERR_READ)
+		rc = e->code = SHOAL_EINTEGRITY;
+	return rc;
+}
+
 sqlite3_stmt *db_begin(struct store *s, enum db_statement which)
 {
 	sqlite3_stmt *st = s->stmt[which];
@@ -137,7 +145,7 @@ static enum shoal_err load_rows(struct store *s, const struct store_sink *sink, 
 			rc = sink->row(sink->ctx, &row);
 	}
 	if (rc == SHOAL_OK && step != SQLITE_DONE)
-		rc = db_error(s, e, "read");
+		rc = db_unreadable(s, e, "read");
 	sqlite3_reset(st);
 	return rc;
 }
@@ -152,7 +160,7 @@ static enum shoal_err load_dots(struct store *s, enum db_statement which, const 
 	while (rc == SHOAL_OK && (step = sqlite3_step(st)) == SQLITE_ROW)
 		rc = fn(sink->ctx, (uint64_t)sqlite3_column_int64(st, 0), column_ordered(st, 1));
 	if (rc == SHOAL_OK && step != SQLITE_DONE)
-		rc = db_error(s, e, "read");
+		rc = db_unreadable(s, e, "read");
 	sqlite3_reset(st);
 	return rc;
 }
@@ -162,10 +170,13 @@ static enum shoal_err load_hlc(struct store *s, const struct store_sink *sink, s
 	sqlite3_stmt *st = db_begin(s, DB_HLC_GET);
 	enum shoal_err rc = SHOAL_OK;
 
-	if (sqlite3_step(st) == SQLITE_ROW)
+	int step = sqlite3_step(st);
+	if (step == SQLITE_ROW)
 		rc = sink->hlc(sink->ctx, column_ordered(st, 0));
+	else if (step == SQLITE_DONE)
+		rc = error_set(e, SHOAL_EINTEGRITY, "'%s' is damaged: it does not know the time", s->path);
 	else
-		rc = db_error(s, e, "read");
+		rc = db_unreadable(s, e, "read");
 	sqlite3_reset(st);
 	return rc;
 }
@@ -188,7 +199,7 @@ static enum shoal_err load_content(struct store *s, const struct store_sink *sin
 		rc = sink->content(sink->ctx, &content);
 	}
 	if (rc == SHOAL_OK && step != SQLITE_DONE)
-		rc = db_error(s, e, "read");
+		rc = db_unreadable(s, e, "read");
 	sqlite3_reset(st);
 	return rc;
 }

@@ -9,7 +9,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "tracker/control.h"
@@ -128,7 +127,7 @@ static enum shoal_err check_database(const char *path, struct error *e)
 
 	if (access(path, F_OK) != 0)
 		return error_errno(e, "cannot open '%s'", path);
-	enum shoal_err rc = load_store(path, 1, 1, clock_wall_ms(), false, NULL, &l, e);
+	enum shoal_err rc = load_as_it_is(path, &l, e);
 	if (rc != SHOAL_OK)
 		return rc;
 	for (unsigned table = 1; table < TABLE_END; table++)

@@ -171,6 +171,11 @@ enum shoal_err tracker_load_floor(struct tracker *t, uint64_t log, uint64_t seq)
 	return commit_load_floor(t->commit, log, seq);
 }
 
+bool tracker_rebuilt(const struct tracker *t)
+{
+	return !sync_joining(t->sync) && commit_idle(t->commit);
+}
+
 void tracker_set_peers(struct tracker *t, const struct tracker_line *trackers, size_t n)
 {
 	note_own_line(t, trackers, n);

@@ -51,6 +51,9 @@ enum shoal_err tracker_load_floor(struct tracker *t, uint64_t log, uint64_t seq)
 /* Takes one event; returns the deadline of the next ENV_TICK (ENV_NEVER: none). */
 uint64_t tracker_step(struct tracker *t, const struct env_event *ev);
 
+/* An exchange with another tracker is complete, and what it brought is on disk. */
+bool tracker_rebuilt(const struct tracker *t);
+
 /* The tracker file was read again. */
 void tracker_set_peers(struct tracker *t, const struct tracker_line *trackers, size_t n);
 /* Going down in good order: tells every client (EVNT leaving) and the other trackers. No step afterwards. */

@@ -1,7 +1,6 @@
-/* tests/unit/tracker/test_store_sqlite.c - the store on disk: conformance, damage, a full disk, kill -9. */
+/* tests/unit/tracker/test_store_sqlite.c - the store on disk: conformance, a full disk, kill -9. Damage: test_load.c; power cuts: tests/sim. */
 #include "tracker/store_sqlite.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -11,7 +10,6 @@
 
 #include "core/base/fs.h"
 #include "tests/unit/registry/store_conformance_sync.h"
-#include "tracker/load.h"
 #include "tracker/store_thread.h"
 
 /* A path in a fresh folder. The caller frees it. */
@@ -94,89 +92,6 @@ static void a_changed_row_is_noticed(void)
 	CHECK_INT(conf_load_into(&c, &seen), ==, SHOAL_EINTEGRITY);
 	conf_seen_fini(&seen);
 	c.ops->close(c.store);
-	free(path);
-}
-
-/* -- a damaged database makes room for an empty one */
-static void write_garbage(const char *path, off_t at, size_t len)
-{
-	uint8_t noise[4096];
-	int fd = open(path, O_WRONLY | O_CREAT, 0600);
-	CHECK(fd >= 0);
-	CHECK(lseek(fd, at, SEEK_SET) == at);
-	while (len != 0) {
-		size_t n = len < sizeof(noise) ? len : sizeof(noise);
-		check_random_bytes(noise, n);
-		CHECK(fs_write_all(fd, noise, n));
-		len -= n;
-	}
-	CHECK_INT(close(fd), ==, 0);
-}
-
-static void check_set_aside(const char *path)
-{
-	struct loaded l;
-	struct error e;
-	CHECK_INT(load_store(path, 1, 5, 1000, true, NULL, &l, &e), ==, SHOAL_OK);
-	CHECK(l.set_aside);
-	CHECK_INT(registry_count(l.registry, TABLE_USER), ==, 0);
-	loaded_free(&l);
-	CHECK_INT(load_store(path, 1, 6, 1000, true, NULL, &l, &e), ==, SHOAL_OK);
-	CHECK(!l.set_aside);
-	loaded_free(&l);
-
-	char *folder = fs_dirname(path),
-	     *pattern = str_printf("ls %s | grep -c 'tracker.db.damaged-[0-9]*-[0-9]*$'", folder);
-	FILE *ls = popen(pattern, "r");
-	int kept = 0;
-	CHECK(ls != NULL && fscanf(ls, "%d", &kept) == 1);
-	pclose(ls);
-	CHECK_INT(kept, ==, 1);
-	free(pattern);
-	free(folder);
-}
-
-static void a_damaged_database_is_set_aside(void)
-{
-	char *path = fresh_path(), key[16];
-	struct conf c = open_at(path);
-	for (int i = 0; i < 400; i++) {
-		snprintf(key, sizeof(key), "%d", i);
-		put_one(&c, key, "some text that fills the pages up");
-	}
-	c.ops->close(c.store);
-	write_garbage(path, 4096 * 3, 4096 * 4);
-	check_set_aside(path);
-	free(path);
-
-	path = fresh_path(); /* not a database at all */
-	write_garbage(path, 0, 20000);
-	check_set_aside(path);
-	free(path);
-}
-
-/* Nobody could give back what is in it: that is for a human to decide. */
-static void the_only_copy_is_left_alone(void)
-{
-	char *path = fresh_path();
-	struct buf before = { 0 }, after = { 0 };
-	struct loaded l;
-	struct error e = { 0 };
-
-	write_garbage(path, 0, 20000);
-	CHECK_INT(fs_read_file(path, 1 << 20, &before, NULL), ==, SHOAL_OK);
-	CHECK_INT(load_store(path, 1, 5, 1000, false, NULL, &l, &e), ==, SHOAL_EINTEGRITY);
-	CHECK(strstr(e.message, path) != NULL);
-	CHECK(strstr(e.message, "move it") != NULL);
-	CHECK_INT(fs_read_file(path, 1 << 20, &after, NULL), ==, SHOAL_OK);
-	CHECK_INT(before.len, ==, after.len);
-	CHECK(memcmp(before.data, after.data, before.len) == 0);
-	buf_free(&before);
-	buf_free(&after);
-	CHECK_INT(unlink(path), ==, 0);
-	CHECK_INT(load_store(path, 1, 5, 1000, false, NULL, &l, &e), ==, SHOAL_OK); /* a first start */
-	CHECK(!l.set_aside);
-	loaded_free(&l);
 	free(path);
 }
 
@@ -377,7 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(it_conforms), TEST(a_second_opener_is_refused), TEST(a_backup_can_be_opened),
-		TEST(a_changed_row_is_noticed), TEST(a_damaged_database_is_set_aside), TEST(the_only_copy_is_left_alone),
+		TEST(a_changed_row_is_noticed),
 		TEST(what_cannot_be_written_is_not_there), TEST(a_hundred_gibibytes), TEST(kill_9_loses_nothing_acknowledged),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
