@@ -184,6 +184,14 @@ static void on_connected(struct link *l, const struct env_event *ev)
 	link_session_greet(l);
 }
 
+static void heartbeat_soon(struct link *l)
+{
+	uint64_t soon = l->heartbeat_told_ms + LINK_HEARTBEAT_AGAIN_MS;
+
+	if (soon < l->heartbeat_at_ms)
+		l->heartbeat_at_ms = soon;
+}
+
 static enum shoal_err on_event_frame(struct link *l, struct slice body, struct error *e)
 {
 	struct cursor c = cursor_of(body.data, body.len);
@@ -209,6 +217,8 @@ static enum shoal_err on_event_frame(struct link *l, struct slice body, struct e
 		link_session_forget(l, why);
 	} else if (kind == EVENT_LEAVING) {
 		l->leaving = true;
+	} else if (kind == EVENT_DIAL) {
+		heartbeat_soon(l); /* somebody could not reach us: the tracker wants to know whether we are there at all */
 	}
 	return SHOAL_OK;
 }

@@ -20,6 +20,7 @@ enum {
 	LINK_ROUND_PAUSE_MAX_MS = 2000,
 	LINK_LUCK_MS = 2000,         /* a connection that lived that long, or answered a call, was luck */
 	LINK_HEARTBEAT_MS = 10000,
+	LINK_HEARTBEAT_AGAIN_MS = 1000, /* one that is asked for comes so long after the last */
 	LINK_HEARTBEAT_MIN_MS = 100,
 	LINK_HEARTBEAT_MAX_MS = 60000,
 	LINK_QUEUED_MAX = 256 * 1024, /* bytes the connection may hold before calls wait */
@@ -87,7 +88,7 @@ struct link {
 	bool offline_told;       /* LINK_LOST was told, and LINK_UP not yet again */
 	uint64_t asked_ms;       /* since then something is asked and nothing came; 0: nothing is asked */
 	uint64_t heard_ms;       /* when something came last, or the connection was made */
-	uint64_t heartbeat_at_ms;
+	uint64_t heartbeat_at_ms, heartbeat_told_ms; /* the next one, the last one */
 	uint32_t heartbeat_ms;
 	struct frame_reader reader;
 	uint32_t next_serial;

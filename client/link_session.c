@@ -322,6 +322,7 @@ void link_session_heartbeat(struct link *l)
 	struct buf fields = { 0 };
 	struct req_heartbeat req = { .shares = l->shares, .shares_digest = l->shares_digest };
 
+	l->heartbeat_told_ms = link_now(l);
 	l->heartbeat_at_ms = link_now(l) + l->heartbeat_ms;
 	l->clock_asked_ms = l->config.env->wall_ms(l->config.env->ctx);
 	req_heartbeat_put(&fields, &req);

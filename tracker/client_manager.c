@@ -193,6 +193,7 @@ static bool must_wait(struct tracker *t, const struct client *c)
 static void on_frame(struct tracker *t, struct client *c, const struct frame *f)
 {
 	c->heard_ms = tracker_now(t);
+	c->pinged_ms = 0;
 	TAILQ_REMOVE(&t->heard, c, heard_link);
 	TAILQ_INSERT_TAIL(&t->heard, c, heard_link);
 	if (f->tag != TAG_CMD || cmd_check(f->body) != SHOAL_OK) {
@@ -267,6 +268,14 @@ void clients_pump(struct tracker *t)
 	t->pump_ms = tracker_now(t) + PUMP_MS;
 }
 
+void client_pinged(struct tracker *t, struct client *c)
+{
+	if (c->pinged_ms != 0 || c->doomed)
+		return;
+	c->pinged_ms = tracker_now(t);
+	watch(t, c);
+}
+
 /* Looks at those only for whom it may be time: with thousands connected, nearly nobody. */
 void clients_sweep(struct tracker *t)
 {
@@ -275,12 +284,14 @@ void clients_sweep(struct tracker *t)
 
 	for (c = TAILQ_FIRST(&t->watched); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, watched_link);
-		if (c->greeted && c->begun_ms == 0)
+		if (c->greeted && c->begun_ms == 0 && c->pinged_ms == 0)
 			unwatch(t, c);
 		else if (!c->greeted && now >= c->born_ms + FIRST_FRAME_MS)
 			client_doom(t, c, "no HELLO within 5 s");
 		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS)
 			client_doom(t, c, "began a frame and did not end it within 10 s");
+		else if (c->pinged_ms != 0 && now >= c->pinged_ms + PINGED_MS)
+			client_doom(t, c, "somebody could not reach it, and it does not answer");
 	}
 	TAILQ_FOREACH(c, &t->heard, heard_link) {
 		if (now < c->heard_ms + IDLE_MS)

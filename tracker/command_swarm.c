@@ -398,19 +398,19 @@ enum shoal_err command_announce(struct command *cmd, struct error *e)
 struct unreachable {
 	struct command *cmd;
 	const struct req_unreachable *r;
+	bool asked;
 };
 
-static bool have_common_file(struct command *cmd, const struct id16 *other, const struct id16 *fid)
-{
-	const struct registry *reg = cmd->t->reg;
-	struct registry_iter it = registry_by(reg, INDEX_USER_MEMS, &cmd->uid, sizeof(cmd->uid), NULL, 0);
-	const struct mem_row *m;
+enum { REPORTS_AT_ONCE = 64, REPORT_EVERY_MS = 500 }; /* of one client; so many at once, when it has been quiet */
 
-	while ((m = registry_next(&it)) != NULL)
-		if (m->phase == MEM_MEMBER && group_is_member(reg, &m->key.gid, &cmd->uid) &&
-		    group_is_member(reg, &m->key.gid, other) && registry_file(reg, &m->key.gid, fid) != NULL)
-			return true;
-	return false;
+static bool may_report(struct client *c, uint64_t now)
+{
+	uint64_t until = c->reports_until_ms > now ? c->reports_until_ms : now;
+
+	if (until >= now + REPORTS_AT_ONCE * REPORT_EVERY_MS)
+		return false;
+	c->reports_until_ms = until + REPORT_EVERY_MS;
+	return true;
 }
 
 static void ask_to_dial(void *arg, const struct online *o)
@@ -421,7 +421,7 @@ static void ask_to_dial(void *arg, const struct online *o)
 	char address[ADDRESS_MAX];
 	struct buf frame = { 0 };
 
-	if (peer == NULL || !id32_eq(&o->device, &u->r->peer) || !have_common_file(cmd, &o->uid, &u->r->fid))
+	if (peer == NULL || u->asked || !id32_eq(&o->device, &u->r->peer))
 		return;
 	struct ev_dial ev = { .fid = u->r->fid, .address = slice_str(address_format(&cmd->c->listen, address)),
 		              .identity = cmd->c->device };
@@ -429,18 +429,40 @@ static void ask_to_dial(void *arg, const struct online *o)
 	ev_dial_put(&frame, &ev);
 	if (frame_end(&frame, start) != SHOAL_OK)
 		frame.failed = true;
+	u->asked = true;
 	client_send(cmd->t, peer, &frame);
+	client_pinged(cmd->t, peer); /* it may be gone: the event is answered with a heartbeat, or the connection ends */
+}
+
+/* The peer, if it is a member of that group where both could have the file. */
+static void look_in_group(struct unreachable *u, const struct id16 *gid)
+{
+	const struct tracker *t = u->cmd->t;
+	struct registry_iter it = registry_by(t->reg, INDEX_GROUP_MEMS, gid, sizeof(*gid), NULL, 0);
+	const struct mem_row *m;
+
+	while (!u->asked && (m = registry_next(&it)) != NULL)
+		if (m->phase == MEM_MEMBER)
+			presence_each_of(t->presence, &m->key.uid, ask_to_dial, u);
 }
 
 /* Nobody learns from the answer who is connected where. */
 enum shoal_err command_unreachable(struct command *cmd, struct error *e)
 {
+	const struct registry *reg = cmd->t->reg;
 	struct req_unreachable r;
 	struct unreachable u = { .cmd = cmd, .r = &r };
+	const struct mem_row *m;
 
-	(void)e;
 	req_unreachable_get(&cmd->fields, &r);
-	if (cmd->c->listen.port != 0)
-		presence_each(cmd->t->presence, ask_to_dial, &u);
+	if (!may_report(cmd->c, tracker_now(cmd->t)))
+		return error_set(e, SHOAL_EQUOTA, "too many peers are said to be out of reach: wait some seconds");
+	if (cmd->c->listen.port == 0)
+		return SHOAL_OK;
+	struct registry_iter it = registry_by(reg, INDEX_USER_MEMS, &cmd->uid, sizeof(cmd->uid), NULL, 0);
+	while (!u.asked && (m = registry_next(&it)) != NULL)
+		if (m->phase == MEM_MEMBER && registry_file(reg, &m->key.gid, &r.fid) != NULL &&
+		    group_is_member(reg, &m->key.gid, &cmd->uid))
+			look_in_group(&u, &m->key.gid);
 	return SHOAL_OK;
 }

@@ -39,6 +39,7 @@ enum {
 	IDLE_MS = 45 * 1000,
 	FIRST_FRAME_MS = 5 * 1000,
 	BEGUN_FRAME_MS = 10 * 1000,
+	PINGED_MS = 2 * 1000,
 	TICK_MS = 1000,
 	PUMP_MS = 20,               /* while somebody's replies wait for his socket */
 	OWED_PAUSE = 512 * 1024,    /* owed bytes beyond which no further command is taken */
@@ -79,6 +80,8 @@ struct client {
 	unsigned waits;                /* of them in tracker.synced */
 	uint64_t born_ms, heard_ms;    /* heard: last whole frame */
 	uint64_t begun_ms;             /* a frame has begun and is not whole; 0: none */
+	uint64_t pinged_ms;            /* since then it is to say something; 0: it has */
+	uint64_t reports_until_ms;     /* UNREACHABLE: when it may say as many at once again */
 	bool greeted, doomed;
 	bool welcome;                  /* logged in by the reply under way: session_welcome() follows it */
 	bool lacks_told;               /* it was told that `lacks` is not here */
@@ -207,6 +210,8 @@ struct client *client_find(struct tracker *t, conn_id conn);        /* NULL: gon
 void client_send(struct tracker *t, struct client *c, struct buf *frame);
 /* Ends the connection when the step is over; `why` goes to the log, "" does not. */
 void client_doom(struct tracker *t, struct client *c, const char *why, ...) __attribute__((format(printf, 3, 4)));
+/* It was sent something that is answered at once: whoever says nothing within 2 s is gone. */
+void client_pinged(struct tracker *t, struct client *c);
 void clients_pump(struct tracker *t);   /* frames that wait, then bytes that wait to be looked at */
 void clients_sweep(struct tracker *t);  /* time limits; once a tick */
 void clients_reap(struct tracker *t);   /* the doomed */

@@ -163,6 +163,28 @@ static void a_tracker_that_always_breaks_off_is_given_time(void)
 	end(w);
 }
 
+/* Somebody could not reach us: the tracker asks whether we are there, and gets a heartbeat, but not one for each. */
+static void who_is_asked_to_dial_gives_a_sign_of_life(void)
+{
+	struct world *w = begin_logged_in(1);
+	struct buf fields = { 0 };
+
+	w_run(w, 5000);
+	size_t before = w_count_cmds(w, VERB_HEARTBEAT, 0);
+	ev_dial_put(&fields, &(struct ev_dial){ .address = slice_str("127.0.0.1:5") });
+	for (int i = 0; i < 10; i++)
+		w_event(w, EVENT_DIAL, &fields);
+	w_run(w, 10);
+	CHECK_INT(w_count_cmds(w, VERB_HEARTBEAT, 0), ==, before + 1);
+	for (int i = 0; i < 30; i++) {
+		w_event(w, EVENT_DIAL, &fields);
+		w_run(w, 100);
+	}
+	CHECK_INT(w_count_cmds(w, VERB_HEARTBEAT, 0), ==, before + 4); /* one a second */
+	buf_free(&fields);
+	end(w);
+}
+
 struct meddler {
 	struct world *w;
 	uint64_t victim;
@@ -216,7 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_a_tracker_lacks_is_told_once), TEST(a_session_without_a_name_keeps_its_own),
 		TEST(silence_is_noticed_within_20_s), TEST(a_slow_answer_is_no_silence),
-		TEST(breaks_in_a_row_are_no_bad_luck), TEST(a_tracker_that_always_breaks_off_is_given_time),
+		TEST(breaks_in_a_row_are_no_bad_luck), TEST(who_is_asked_to_dial_gives_a_sign_of_life), TEST(a_tracker_that_always_breaks_off_is_given_time),
 		TEST(a_call_may_be_cancelled_at_its_news),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);

@@ -416,6 +416,49 @@ static void the_unreachable_is_asked_to_dial(void)
 	rig_free(p.r);
 }
 
+static void who_cannot_be_reached_and_says_nothing_is_gone(void)
+{
+	struct people p = start();
+	struct fake_file f = make_file(1, 8);
+	REPLY(rep_upload_file_data, up, upload(&p, p.ann, "x", &f));
+	struct id16 fid = up.fid;
+	CHECK_INT(CODE(p.r, p.bob, UNREACHABLE, req_unreachable, .fid = fid, .peer = p.ann->device), ==, SHOAL_OK);
+	CHECK_INT(CODE(p.r, p.ann, HEARTBEAT, req_heartbeat, 0), ==, SHOAL_OK); /* she is there */
+	rig_pass(p.r, 4000);
+	CHECK(!p.ann->closed);
+	CHECK_INT(CODE(p.r, p.bob, UNREACHABLE, req_unreachable, .fid = fid, .peer = p.ann->device), ==, SHOAL_OK);
+	rig_pass(p.r, 1500);
+	CHECK(!p.ann->closed);
+	rig_pass(p.r, 2000);
+	CHECK(p.ann->closed);
+	rig_pass(p.r, 3500); /* the grace for a reconnect */
+	REPLY(rep_find, found, CALL(p.r, p.bob, FIND, req_file, .group = S("team"), .file = S("x")));
+	CHECK_INT(get_u16(&found_reply.fields), ==, 0); /* nobody who could be asked */
+	buf_free(&f.hashes);
+	rig_free(p.r);
+}
+
+static void reports_of_unreachable_peers_are_limited(void)
+{
+	struct people p = start();
+	struct fake_file f = make_file(1, 8);
+	REPLY(rep_upload_file_data, up, upload(&p, p.ann, "x", &f));
+	struct id16 fid = up.fid;
+	unsigned taken = 0;
+	for (int i = 0; i < 200; i++) {
+		enum shoal_err rc = CODE(p.r, p.bob, UNREACHABLE, req_unreachable, .fid = fid, .peer = p.ann->device);
+		CHECK(rc == SHOAL_OK || rc == SHOAL_EQUOTA);
+		taken += rc == SHOAL_OK;
+		rig_forget_events(p.ann);
+	}
+	CHECK_INT(taken, ==, 64);
+	CHECK_INT(CODE(p.r, p.ann, UNREACHABLE, req_unreachable, .fid = fid, .peer = p.bob->device), ==, SHOAL_OK); /* his only */
+	rig_pass(p.r, 1000);
+	CHECK_INT(CODE(p.r, p.bob, UNREACHABLE, req_unreachable, .fid = fid, .peer = p.ann->device), ==, SHOAL_OK);
+	buf_free(&f.hashes);
+	rig_free(p.r);
+}
+
 static void everything_is_there_after_a_restart(void)
 {
 	struct people p = start();
@@ -474,7 +517,8 @@ int main(void)
 		TEST(unfinished_uploads_are_bounded_and_forgotten), TEST(only_files_with_an_online_seeder_are_listed),
 		TEST(stop_share_removes_with_the_last_online_seeder), TEST(the_heartbeat_tells_that_shares_differ),
 		TEST(leechers_meet_and_become_seeders), TEST(an_announce_lasts_a_minute),
-		TEST(the_unreachable_is_asked_to_dial), TEST(everything_is_there_after_a_restart),
+		TEST(the_unreachable_is_asked_to_dial), TEST(who_cannot_be_reached_and_says_nothing_is_gone),
+		TEST(reports_of_unreachable_peers_are_limited), TEST(everything_is_there_after_a_restart),
 		TEST(alone_everything_is_synced),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
