@@ -41,6 +41,7 @@ GROUP_USER_COMMAND(accept_request, VERB_ACCEPT_REQUEST)
 GROUP_USER_COMMAND(reject_request, VERB_REJECT_REQUEST)
 GROUP_USER_COMMAND(remove_member, VERB_REMOVE_MEMBER)
 GROUP_USER_COMMAND(transfer_group, VERB_TRANSFER_GROUP)
+GROUP_USER_COMMAND(set_role, VERB_SET_ROLE)
 
 static enum shoal_err run_leave_group(struct cmd_run *run, struct call *answered, struct error *e)
 {
@@ -190,6 +191,14 @@ const struct cmd cmd_group_table[] = {
 	  .args = { { "group", ARG_GROUP } },
 	  .flags = CMD_NEEDS_LOGIN,
 	  .run = run_list_members },
+	{ .name = "set_role",
+	  .spaced = "set role",
+	  .summary = "Make a member of a group of yours an admin, who answers requests and removes members, or a member again.",
+	  .example = "set_role team bob admin",
+	  .since = "0.1",
+	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER }, { "role", ARG_STRING } },
+	  .flags = CMD_NEEDS_LOGIN | CMD_CHANGES,
+	  .run = run_set_role },
 	{ .name = "remove_member",
 	  .spaced = "remove member",
 	  .summary = "Take somebody out of a group of yours.",

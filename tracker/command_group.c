@@ -165,8 +165,30 @@ enum shoal_err command_accept_request(struct command *cmd, struct error *e)
 	enum shoal_err rc = find_target(cmd, &to, true, e);
 	if (rc != SHOAL_OK)
 		return rc;
+	enum member_role role = ROLE_MEMBER;
+	if (to.r.text.len != 0)
+		rc = group_role_parse(to.r.text, &role, e);
+	if (rc != SHOAL_OK)
+		return rc;
 	command_op_begin(cmd, OP_ACCEPT_REQUEST, &op);
-	return end_op(cmd, &op, group_accept(cmd->t->reg, &op, &cmd->uid, &to.gid, &to.who, e), e);
+	return end_op(cmd, &op, group_accept_as(cmd->t->reg, &op, &cmd->uid, &to.gid, &to.who, role, e), e);
+}
+
+enum shoal_err command_set_role(struct command *cmd, struct error *e)
+{
+	enum member_role role;
+	struct target to;
+	struct op op;
+
+	if (cmd->replay)
+		return SHOAL_OK;
+	enum shoal_err rc = find_target(cmd, &to, true, e);
+	if (rc == SHOAL_OK)
+		rc = group_role_parse(to.r.text, &role, e);
+	if (rc != SHOAL_OK)
+		return rc;
+	command_op_begin(cmd, OP_SET_ROLE, &op);
+	return end_op(cmd, &op, group_set_role(cmd->t->reg, &op, &cmd->uid, &to.gid, &to.who, role, e), e);
 }
 
 enum shoal_err command_reject_request(struct command *cmd, struct error *e)
@@ -256,7 +278,6 @@ static void put_group_row(struct command *cmd, const struct shown_group *g)
 
 	if (b == NULL)
 		return;
-	bool is_owner = group_owner(t->reg, gid, &uid) && id16_eq(&uid, &cmd->uid);
 	bool member = group_is_member(t->reg, gid, &cmd->uid);
 	if (group_owner(t->reg, gid, &uid))
 		user_shown(t->reg, &uid, owner);
@@ -265,7 +286,7 @@ static void put_group_row(struct command *cmd, const struct shown_group *g)
 		.members = group_member_count(t->reg, gid),
 		.files = member ? file_count(t->reg, gid, &online) : 0, /* not a stranger's business */
 		.role = slice_str(group_role(t->reg, gid, &cmd->uid)),
-		.pending = is_owner ? group_asked_count(t->reg, gid) : 0,
+		.pending = group_is_admin(t->reg, gid, &cmd->uid) ? group_asked_count(t->reg, gid) : 0,
 	};
 	row_group_put(b, &row);
 	command_row_done(cmd);
@@ -304,8 +325,8 @@ enum shoal_err command_list_requests(struct command *cmd, struct error *e)
 	enum shoal_err rc = group_lookup(cmd->t->reg, r.group, &gid, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	if (!group_is_owner(cmd->t->reg, &gid, &cmd->uid))
-		return error_set(e, SHOAL_EDENIED, "only the owner of '%s' may see who has asked to join",
+	if (!group_is_admin(cmd->t->reg, &gid, &cmd->uid))
+		return error_set(e, SHOAL_EDENIED, "only the owner or an admin of '%s' may see who has asked to join",
 		                 group_shown(cmd->t->reg, &gid, name));
 	if (group_asked(cmd->t->reg, &gid, &asked, &n) != SHOAL_OK)
 		return no_memory(e);

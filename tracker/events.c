@@ -168,14 +168,33 @@ static void member_frame(struct tracker *t, struct buf *frame, enum cmd_event ki
 		frame->failed = true;
 }
 
+/* The frame to those who may answer requests and are online here. The frame is freed. */
+static void send_to_admins(struct tracker *t, const struct id16 *gid, struct buf *frame)
+{
+	struct registry_iter it = registry_by(t->reg, INDEX_GROUP_MEMS, gid->b, sizeof(gid->b), NULL, 0);
+	struct id16 last = { { 0 } };
+	const struct mem_row *m;
+
+	while ((m = registry_next(&it)) != NULL) {
+		struct buf copy = { 0 };
+		if (m->phase != MEM_MEMBER || id16_eq(&m->key.uid, &last) || !is_here(t, &m->key.uid) ||
+		    !group_is_admin(t->reg, gid, &m->key.uid))
+			continue;
+		last = m->key.uid;
+		buf_put(&copy, frame->data, frame->len);
+		copy.failed |= frame->failed;
+		event_send(t, &m->key.uid, &copy);
+	}
+	buf_free(frame);
+}
+
 static void on_request(struct tracker *t, const struct mem_row *m)
 {
-	struct id16 owner;
 	struct buf frame = { 0 };
-	if (group_is_member(t->reg, &m->key.gid, &m->key.uid) || !group_owner(t->reg, &m->key.gid, &owner))
+	if (group_is_member(t->reg, &m->key.gid, &m->key.uid) || !group_lives(t->reg, &m->key.gid))
 		return;
 	member_frame(t, &frame, EVENT_MEMBER_REQUESTED, &m->key.gid, &m->key.uid);
-	event_send(t, &owner, &frame);
+	send_to_admins(t, &m->key.gid, &frame);
 }
 
 static void on_joined(struct tracker *t, const struct mem_row *m)

@@ -99,6 +99,24 @@ static void put_owner(struct op *op, const struct id16 *gid, uint32_t generation
 	buf_free(&b);
 }
 
+static void put_role(struct op *op, const struct id16 *gid, const struct id16 *who, enum member_role role)
+{
+	uint8_t key[32];
+	struct buf b = { 0 };
+	struct row_build rb;
+
+	memcpy(key, gid->b, 16);
+	memcpy(key + 16, who->b, 16);
+	stamp_put(&b, &op->stamp);
+	buf_put_u8(&b, (uint8_t)role);
+	if (b.failed)
+		op->rows.failed = true;
+	row_begin(&rb, &op->rows, TABLE_ROLE, key, sizeof(key));
+	row_put(&rb, ROLE_ROLE, b.data, b.len);
+	row_end(&rb);
+	buf_free(&b);
+}
+
 /* -- who may */
 
 static enum shoal_err check_lives(const struct registry *reg, const struct id16 *gid, struct error *e)
@@ -122,6 +140,19 @@ static enum shoal_err check_owner(const struct registry *reg, const struct id16 
 	if (rc != SHOAL_OK || group_is_owner(reg, gid, uid))
 		return rc;
 	return error_set(e, SHOAL_EDENIED, "only the owner of '%s' may %s", group_shown(reg, gid, name), what);
+}
+
+static enum shoal_err check_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid,
+                                  const char *what, struct error *e)
+{
+	char name[NAME_SHOWN_MAX];
+	enum shoal_err rc = check_lives(reg, gid, e);
+
+	if (rc == SHOAL_OK)
+		rc = group_check_member(reg, gid, uid, e);
+	if (rc != SHOAL_OK || group_is_admin(reg, gid, uid))
+		return rc;
+	return error_set(e, SHOAL_EDENIED, "only the owner or an admin of '%s' may %s", group_shown(reg, gid, name), what);
 }
 
 static enum shoal_err check_asked(const struct registry *reg, const struct id16 *gid, const struct id16 *who,
@@ -198,7 +229,7 @@ enum shoal_err group_accept(const struct registry *reg, struct op *op, const str
                             const struct id16 *who, struct error *e)
 {
 	struct registry_iter it = registry_by(reg, INDEX_MEMBER, gid->b, 16, who->b, 16);
-	enum shoal_err rc = check_owner(reg, gid, uid, "accept requests", e);
+	enum shoal_err rc = check_admin(reg, gid, uid, "accept requests", e);
 	const struct mem_row *m;
 
 	if (rc == SHOAL_OK)
@@ -206,6 +237,42 @@ enum shoal_err group_accept(const struct registry *reg, struct op *op, const str
 	while (rc == SHOAL_OK && (m = registry_next(&it)) != NULL)
 		if (m->phase == MEM_ASKED)
 			put_accept(op, m, uid);
+	return rc;
+}
+
+enum shoal_err group_accept_as(const struct registry *reg, struct op *op, const struct id16 *uid,
+                               const struct id16 *gid, const struct id16 *who, enum member_role role, struct error *e)
+{
+	enum shoal_err rc = role == ROLE_MEMBER ? SHOAL_OK : check_owner(reg, gid, uid, "give roles", e);
+
+	if (rc == SHOAL_OK)
+		rc = group_accept(reg, op, uid, gid, who, e);
+	if (rc == SHOAL_OK && role != ROLE_MEMBER)
+		put_role(op, gid, who, role);
+	return rc;
+}
+
+enum shoal_err group_role_parse(struct slice word, enum member_role *role, struct error *e)
+{
+	if (!slice_eq_str(word, "admin") && !slice_eq_str(word, "member"))
+		return error_set(e, SHOAL_EUSAGE, "a role is 'admin' or 'member'");
+	*role = slice_eq_str(word, "admin") ? ROLE_ADMIN : ROLE_MEMBER;
+	return SHOAL_OK;
+}
+
+enum shoal_err group_set_role(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                              const struct id16 *who, enum member_role role, struct error *e)
+{
+	char group[NAME_SHOWN_MAX];
+	enum shoal_err rc = check_owner(reg, gid, uid, "give roles", e);
+
+	if (rc == SHOAL_OK)
+		rc = check_other_member(reg, gid, who, e);
+	if (rc == SHOAL_OK && group_is_owner(reg, gid, who))
+		rc = error_set(e, SHOAL_EUSAGE, "the owner of '%s' has all rights already: hand the group over first",
+		               group_shown(reg, gid, group));
+	if (rc == SHOAL_OK && group_is_admin(reg, gid, who) != (role == ROLE_ADMIN))
+		put_role(op, gid, who, role);
 	return rc;
 }
 
@@ -218,7 +285,7 @@ enum shoal_err group_reject(const struct registry *reg, struct op *op, const str
 	const struct mem_row *m;
 
 	if (rc == SHOAL_OK)
-		rc = check_owner(reg, gid, uid, "reject requests", e);
+		rc = check_admin(reg, gid, uid, "reject requests", e);
 	if (rc == SHOAL_OK)
 		rc = check_asked(reg, gid, who, e);
 	while (rc == SHOAL_OK && (m = registry_next(&it)) != NULL)
@@ -266,11 +333,13 @@ enum shoal_err group_remove_member(const struct registry *reg, struct op *op, co
 	enum shoal_err rc = check_reason(reason, e);
 
 	if (rc == SHOAL_OK)
-		rc = check_owner(reg, gid, uid, "remove members", e);
-	if (rc == SHOAL_OK && id16_eq(uid, who))
+		rc = check_admin(reg, gid, uid, "remove members", e);
+	if (rc == SHOAL_OK && group_is_owner(reg, gid, who))
 		rc = error_set(e, SHOAL_EUSAGE, "the owner cannot be removed: leave the group instead");
 	if (rc == SHOAL_OK)
 		rc = check_other_member(reg, gid, who, e);
+	if (rc == SHOAL_OK && group_is_admin(reg, gid, who))
+		rc = check_owner(reg, gid, uid, "remove an admin", e);
 	if (rc == SHOAL_OK)
 		put_departure(reg, op, gid, who, &close);
 	return rc;

@@ -2,7 +2,7 @@
  *
  * Commands as in user_manager.h; `uid` is who acts. A group ends when its last member leaves or its owner deletes it; a
  * dead group has no claim on its name. Owner: the one the group was handed to, while a member; else the member who was
- * accepted first. */
+ * accepted first. He may make members admins, who answer requests and remove members, but not each other. */
 #ifndef SHOAL_REGISTRY_GROUP_MANAGER_H
 #define SHOAL_REGISTRY_GROUP_MANAGER_H
 #include "core/base/name.h"
@@ -10,7 +10,7 @@
 
 #define REASON_MAX 200
 
-/* -- commands: SHOAL_EDENIED "not a member of 'team'", "only the owner of 'team' may accept requests";
+/* -- commands: SHOAL_EDENIED "not a member of 'team'", "only the owner or an admin of 'team' may accept requests";
  * SHOAL_EEXISTS "group 'team' exists already", "a member of 'team' already"; SHOAL_ENOTFOUND */
 enum shoal_err group_create(const struct registry *reg, struct op *op, const struct id16 *uid, struct slice name,
                             struct id16 *gid, struct error *e);
@@ -18,6 +18,9 @@ enum shoal_err group_join(const struct registry *reg, struct op *op, const struc
                           struct error *e);
 enum shoal_err group_accept(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             const struct id16 *who, struct error *e);
+/* As group_accept(), and with a role at once: only the owner may give another than ROLE_MEMBER. */
+enum shoal_err group_accept_as(const struct registry *reg, struct op *op, const struct id16 *uid,
+                               const struct id16 *gid, const struct id16 *who, enum member_role role, struct error *e);
 enum shoal_err group_reject(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             const struct id16 *who, struct slice reason, struct error *e);
 /* Leaves, or withdraws a request. successor (may be NULL): the owner hands the group to that member first. The user's
@@ -31,6 +34,11 @@ enum shoal_err group_remove_member(const struct registry *reg, struct op *op, co
 enum shoal_err group_transfer(const struct registry *reg, struct op *op, const struct id16 *uid,
                               const struct id16 *gid, const struct id16 *who, struct error *e);
 /* Memberships, requests and shares in it are closed with it, as many as fit; group_sweep() goes on with the rest. */
+/* The owner gives a member a role. The op stays empty if he has it. */
+enum shoal_err group_set_role(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
+                              const struct id16 *who, enum member_role role, struct error *e);
+/* "admin", "member"; SHOAL_EUSAGE for other words. */
+enum shoal_err group_role_parse(struct slice word, enum member_role *role, struct error *e);
 enum shoal_err group_delete(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             struct error *e);
 
@@ -56,7 +64,9 @@ bool group_is_owner(const struct registry *reg, const struct id16 *gid, const st
 /* SHOAL_OK, or SHOAL_EDENIED "not a member of 'team'". */
 enum shoal_err group_check_member(const struct registry *reg, const struct id16 *gid, const struct id16 *uid,
                                   struct error *e);
-/* "owner", "member", "asked" or "". */
+/* Whether he may answer requests and remove members: the owner, and admins. */
+bool group_is_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
+/* "owner", "admin", "member", "asked" or "". */
 const char *group_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
 unsigned group_member_count(const struct registry *reg, const struct id16 *gid);
 unsigned group_asked_count(const struct registry *reg, const struct id16 *gid);

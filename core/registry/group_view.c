@@ -102,10 +102,23 @@ enum shoal_err group_check_member(const struct registry *reg, const struct id16 
 	return error_set(e, SHOAL_EDENIED, "not a member of '%s'", group_shown(reg, gid, name));
 }
 
+bool group_is_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
+{
+	const struct role_row *role = registry_role(reg, gid, uid);
+
+	if (!group_is_member(reg, gid, uid))
+		return false;
+	if (group_is_owner(reg, gid, uid))
+		return true;
+	return role != NULL && role->role == ROLE_ADMIN && stamp_cmp(&role->at, &instance_of(reg, gid, uid)->accept) >= 0;
+}
+
 const char *group_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
 {
+	if (group_is_member(reg, gid, uid) && !group_is_owner(reg, gid, uid))
+		return group_is_admin(reg, gid, uid) ? "admin" : "member";
 	if (group_is_member(reg, gid, uid))
-		return group_is_owner(reg, gid, uid) ? "owner" : "member";
+		return "owner";
 	return group_has_asked(reg, gid, uid) ? "asked" : "";
 }
 

@@ -187,6 +187,8 @@ static const struct {
 	{ "share-removed", "'%2' in '%1' was removed by its last active seeder: your share of it has ended" },
 	{ "upload-hidden", "'%2' is not listed in '%1': you are no member of it any more" },
 	{ "owner-now", "you are the owner of '%1' now" },
+	{ "role-lost", "another role in '%1' was given to you at the same time: you are no longer '%2'" },
+	{ "role-void", "'%2' had left '%1' before you gave the role" },
 	{ "session-superseded", "this device logged in twice: the older session has ended" },
 	{ "name-lost-user", "your user name belongs to an earlier account: you show as '%2'" },
 	{ "name-lost-group", "the name of your group belongs to an earlier one: it shows as '%2'" },

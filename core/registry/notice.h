@@ -6,6 +6,8 @@
  *   share-removed       (to the sharer)              somebody else's stop_share took the file away
  *   upload-hidden       (to the sharer)              shared in a group that he had left, or that had ended
  *   owner-now           (to the new owner)           the group's ownership came to him by a merge
+ *   role-lost           (to the member)              two roles were given at the same time, the later one counts
+ *   role-void           (to the owner)               a role was given to somebody who had left
  *   session-superseded  (to the user)                two logins of one device, the older has ended
  *   name-lost-user, name-lost-group, name-lost-file  (to the user, the group's owner, the uploader) the plain name
  *                       belongs to an earlier claim

@@ -62,6 +62,45 @@ static void watch_sess(struct registry *reg, const struct record *rec, const str
 	}
 }
 
+/* -- roles */
+
+/* A role that comes behind a later one was given on another side at the same time: operations come in causal order. So was
+ * one for somebody who is no member: he had left there. */
+static void watch_role(struct registry *reg, const struct record *rec, const struct row *before,
+                       const struct row *incoming)
+{
+	struct role_row mine = { .role = 0 }, theirs;
+	uint8_t about[32 + STAMP_WIRE_SIZE];
+	struct buf at = { 0 };
+	struct id16 owner;
+
+	role_row_read(incoming, &theirs);
+	if (before != NULL)
+		role_row_read(before, &mine);
+	stamp_put(&at, &theirs.at);
+	if (at.failed) {
+		reg->found.failed = true;
+		buf_free(&at);
+		return;
+	}
+	memcpy(about, theirs.gid.b, 16);
+	memcpy(about + 16, theirs.uid.b, 16);
+	memcpy(about + 32, at.data, STAMP_WIRE_SIZE);
+	buf_free(&at);
+	if (!group_is_member(reg, &theirs.gid, &theirs.uid)) {
+		if (group_owner(reg, &theirs.gid, &owner))
+			notice_put(&reg->found,
+			           &(struct notice_draft){ "role-void", &owner, slice_of(about, sizeof(about)),
+			                                   notice_group_name(reg, &theirs.gid),
+			                                   notice_user_name(reg, &theirs.uid), &rec->stamp });
+	} else if (mine.role != theirs.role && stamp_cmp(&mine.at, &theirs.at) > 0) {
+		notice_put(&reg->found, &(struct notice_draft){ "role-lost", &theirs.uid, slice_of(about, sizeof(about)),
+		                                                notice_group_name(reg, &theirs.gid),
+		                                                slice_str(theirs.role == ROLE_ADMIN ? "admin" : "member"),
+		                                                &rec->stamp });
+	}
+}
+
 /* -- names */
 
 enum { LOSERS_MAX = 32 };
@@ -292,6 +331,8 @@ void notice_merged(struct registry *reg, const struct record *rec, const struct 
 		watch_mem(reg, rec, before, incoming, ignored);
 	else if (incoming->table == TABLE_SESS && before == NULL && !ignored && rec->op == OP_LOGIN)
 		watch_sess(reg, rec, incoming);
+	else if (incoming->table == TABLE_ROLE && rec->op == OP_SET_ROLE)
+		watch_role(reg, rec, before, incoming);
 }
 
 void notice_dropped(struct registry *reg, const struct row *before, const struct vvec *sender, const struct stamp *at)

@@ -74,6 +74,12 @@ enum close_reason {
 	CLOSE_DELETED = 7,    /* the group was deleted */
 };
 
+/* Who is not the owner. A role counts for the membership it was given in, not for a later one. */
+enum member_role {
+	ROLE_MEMBER = 1,
+	ROLE_ADMIN = 2, /* answers requests, removes members */
+};
+
 /* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; vectors rest on that. */
 struct mem_key {
 	struct id16 gid, uid;

@@ -174,6 +174,7 @@ CMD_REPLIES(CODEC_DECLARE)
 	X(28, LIST_GROUPS, list_groups, req_filter, rep_none, row_group, 1, 0)                           \
 	X(29, LIST_REQUESTS, list_requests, req_group, rep_none, row_request, 1, 0)                      \
 	X(30, LIST_MEMBERS, list_members, req_group, rep_none, row_member, 1, 0)                         \
+	X(31, SET_ROLE, set_role, req_group_user, rep_none, row_none, 1, 1)                              \
 	X(40, UPLOAD_CHECK, upload_check, req_upload_check, rep_upload_check, row_none, 1, 0)            \
 	X(41, PUT_HASHES, put_hashes, req_put_hashes, rep_put_hashes, row_none, 1, 0)                    \
 	X(42, UPLOAD_FILE_DATA, upload_file_data, req_upload_file_data, rep_upload_file_data, row_none, 1, 1) \

@@ -42,7 +42,8 @@
 	X(24, DELETE_GROUP, delete_group)          \
 	X(25, NOTICE, notice)                      \
 	X(26, END_SESSION, end_session)            \
-	X(27, YIELD, yield)
+	X(27, YIELD, yield)                        \
+	X(28, SET_ROLE, set_role)
 
 enum op_kind {
 #define X(num, NAME, word) OP_##NAME = num,

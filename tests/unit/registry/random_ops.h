@@ -74,6 +74,9 @@ static inline enum shoal_err random_group_op(struct lab *lab, uint32_t what, con
 	case 5: return RUN(lab, OP_TRANSFER_GROUP, group_transfer(reg, op, &owner, &gid, &who, &lab->e));
 	case 6:
 		return RUN(lab, OP_REMOVE_MEMBER, group_remove_member(reg, op, &owner, &gid, &who, slice_str(""), &lab->e));
+	case 7:
+		return RUN(lab, OP_SET_ROLE,
+		           group_set_role(reg, op, &owner, &gid, &who, check_random(2) != 0 ? ROLE_ADMIN : ROLE_MEMBER, &lab->e));
 	default:
 		if (check_random(8) != 0)
 			return SHOAL_ENOTFOUND;
@@ -120,7 +123,7 @@ static inline enum shoal_err random_op(struct lab *lab)
 	switch (check_random(4)) {
 	case 0: return random_user_op(lab, check_random(6), &uid);
 	case 1: return random_file_op(lab, check_random(4));
-	default: return random_group_op(lab, check_random(9), &uid, pick(lab, TABLE_GROUP));
+	default: return random_group_op(lab, check_random(10), &uid, pick(lab, TABLE_GROUP));
 	}
 }
 #endif

@@ -150,7 +150,7 @@ static void joining_takes_a_request_and_an_accept(void)
 	CHECK(group_is_member(t->reg, &gid, &bob) && !group_has_asked(t->reg, &gid, &bob));
 	SAYS(t, lab_accept(t, &ann, &gid, &bob), SHOAL_EEXISTS, "'bob' is a member of 'team' already");
 	CHECK_INT(lab_join(t, &cho, &gid), ==, SHOAL_OK);
-	SAYS(t, lab_accept(t, &bob, &gid, &cho), SHOAL_EDENIED, "only the owner of 'team' may accept requests");
+	SAYS(t, lab_accept(t, &bob, &gid, &cho), SHOAL_EDENIED, "only the owner or an admin of 'team' may accept requests");
 	CHECK_INT(group_members(t->reg, &gid, &list, &n), ==, SHOAL_OK);
 	CHECK(n == 2 && id16_eq(&list[0].uid, &ann) && id16_eq(&list[1].uid, &bob));
 	free(list);
@@ -256,6 +256,57 @@ static void members_are_removed_and_groups_deleted(void)
 	CHECK_INT(group_member_count(t->reg, &gid), ==, 0);
 	CHECK_INT(RUN(t, OP_DELETE_GROUP, group_delete(t->reg, &t->op, &ann, &gid, &t->e)), ==, SHOAL_ENOTFOUND);
 	lab_group(t, &bob, "team");
+	lab_free(t);
+}
+
+static enum shoal_err give_role(struct lab *t, const struct id16 *by, const struct id16 *gid, const struct id16 *who,
+                                enum member_role role)
+{
+	return RUN(t, OP_SET_ROLE, group_set_role(t->reg, &t->op, by, gid, who, role, &t->e));
+}
+
+static enum shoal_err remove_one(struct lab *t, const struct id16 *by, const struct id16 *gid, const struct id16 *who)
+{
+	return RUN(t, OP_REMOVE_MEMBER, group_remove_member(t->reg, &t->op, by, gid, who, slice_str(""), &t->e));
+}
+
+static void admins_answer_requests_and_remove_members(void)
+{
+	struct lab *t = lab_new(1);
+	struct id16 ann = lab_user(t, "ann"), bob = lab_user(t, "bob"), cho = lab_user(t, "cho"), dan = lab_user(t, "dan");
+	struct id16 gid = lab_group(t, &ann, "team");
+	enum member_role role;
+
+	lab_member(t, &ann, &gid, &bob);
+	lab_member(t, &ann, &gid, &cho);
+	SAYS(t, give_role(t, &bob, &gid, &bob, ROLE_ADMIN), SHOAL_EDENIED, "only the owner of 'team' may give roles");
+	SAYS(t, give_role(t, &ann, &gid, &dan, ROLE_ADMIN), SHOAL_ENOTFOUND, "'dan' is not a member of 'team'");
+	CHECK_INT(give_role(t, &ann, &gid, &ann, ROLE_ADMIN), ==, SHOAL_EUSAGE);
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_ADMIN), ==, SHOAL_OK);
+	CHECK_STR(group_role(t->reg, &gid, &bob), "admin");
+	size_t records = t->n;
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_ADMIN), ==, SHOAL_OK); /* nothing new */
+	CHECK_INT(t->n, ==, records);
+
+	CHECK_INT(lab_join(t, &dan, &gid), ==, SHOAL_OK);
+	CHECK_INT(lab_accept(t, &bob, &gid, &dan), ==, SHOAL_OK);
+	CHECK_INT(remove_one(t, &bob, &gid, &dan), ==, SHOAL_OK);
+	CHECK_INT(remove_one(t, &bob, &gid, &ann), ==, SHOAL_EUSAGE);
+	CHECK_INT(give_role(t, &ann, &gid, &cho, ROLE_ADMIN), ==, SHOAL_OK);
+	SAYS(t, remove_one(t, &bob, &gid, &cho), SHOAL_EDENIED, "only the owner of 'team' may remove an admin");
+	CHECK_INT(give_role(t, &ann, &gid, &cho, ROLE_MEMBER), ==, SHOAL_OK);
+	CHECK_STR(group_role(t->reg, &gid, &cho), "member");
+
+	CHECK_INT(lab_leave(t, &bob, &gid), ==, SHOAL_OK); /* the role ends with the membership */
+	lab_member(t, &ann, &gid, &bob);
+	CHECK_STR(group_role(t->reg, &gid, &bob), "member");
+	CHECK_INT(lab_join(t, &dan, &gid), ==, SHOAL_OK);
+	CHECK_INT(RUN(t, OP_ACCEPT_REQUEST, group_accept_as(t->reg, &t->op, &ann, &gid, &dan, ROLE_ADMIN, &t->e)), ==,
+	          SHOAL_OK);
+	CHECK_STR(group_role(t->reg, &gid, &dan), "admin");
+	CHECK_INT(group_role_parse(slice_str("admin"), &role, NULL), ==, SHOAL_OK);
+	CHECK_INT(role, ==, ROLE_ADMIN);
+	CHECK_INT(group_role_parse(slice_str("king"), &role, NULL), ==, SHOAL_EUSAGE);
 	lab_free(t);
 }
 
@@ -433,7 +484,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_new_password_ends_other_sessions_everywhere), TEST(a_lost_name_shows_as_an_alias_that_works),
 	TEST(joining_takes_a_request_and_an_accept), TEST(requests_can_be_refused_and_withdrawn),
 	TEST(the_owner_leaves_and_the_earliest_takes_over), TEST(a_group_is_handed_over),
-	TEST(members_are_removed_and_groups_deleted), TEST(groups_are_listed),
+	TEST(members_are_removed_and_groups_deleted), TEST(admins_answer_requests_and_remove_members), TEST(groups_are_listed),
 	TEST(files_are_uploaded_joined_and_refused), TEST(a_downloader_becomes_a_seeder),
 	TEST(the_last_active_seeder_takes_the_file_away), TEST(other_content_elsewhere_keeps_both_readable),
 };

@@ -210,6 +210,89 @@ static void a_file_removed_over_an_offline_seeder(void)
 	split_free(&s);
 }
 
+static enum shoal_err give_role(struct lab *on, const struct split *s, const struct id16 *who, enum member_role role)
+{
+	return RUN(on, OP_SET_ROLE, group_set_role(on->reg, &on->op, &s->ann, &s->gid, who, role, &on->e));
+}
+
+static void of_two_roles_the_later_counts(void)
+{
+	for (int order = 0; order < 2; order++) {
+		struct split s = split_new();
+		lab_member(s.a, &s.ann, &s.gid, &s.bob);
+		CHECK_INT(give_role(s.a, &s, &s.bob, ROLE_ADMIN), ==, SHOAL_OK);
+		lab_ship(s.a, s.b);
+		CHECK_INT(give_role(s.a, &s, &s.bob, ROLE_MEMBER), ==, SHOAL_OK);
+		CHECK_INT(give_role(s.a, &s, &s.bob, ROLE_ADMIN), ==, SHOAL_OK);
+		s.b->wall_ms = s.a->wall_ms + 1000;
+		CHECK_INT(give_role(s.b, &s, &s.bob, ROLE_MEMBER), ==, SHOAL_OK);
+		if (order == 0)
+			lab_ship(s.a, s.b);
+		split_heal(&s);
+		CHECK_STR(group_role(s.a->reg, &s.gid, &s.bob), "member");
+		TOLD(s, &s.bob, "role-lost");
+		TOLD(s, &s.ann, "");
+		split_free(&s);
+	}
+}
+
+static void a_role_for_one_who_had_left(void)
+{
+	for (int order = 0; order < 2; order++) {
+		struct split s = split_new();
+		lab_member(s.a, &s.ann, &s.gid, &s.bob);
+		lab_ship(s.a, s.b);
+		CHECK_INT(give_role(s.a, &s, &s.bob, ROLE_ADMIN), ==, SHOAL_OK);
+		CHECK_INT(lab_leave(s.b, &s.bob, &s.gid), ==, SHOAL_OK);
+		if (order == 0)
+			lab_ship(s.a, s.b);
+		split_heal(&s);
+		CHECK(!group_is_admin(s.a->reg, &s.gid, &s.bob));
+		TOLD(s, &s.ann, "role-void");
+		TOLD(s, &s.bob, "");
+		split_free(&s);
+	}
+}
+
+static void a_name_that_is_free_again(void)
+{
+	struct split s = split_new();
+	struct presence presence = { everybody, NULL };
+	struct id16 early = lab_group(s.a, &s.bob, "club"), first, second;
+	char shown[NAME_SHOWN_MAX];
+	bool flag;
+
+	CHECK_INT(lab_upload(s.a, &s.ann, 1, &s.gid, "f", 1, &first, &flag), ==, SHOAL_OK);
+	s.b->wall_ms = s.a->wall_ms + 100;
+	struct id16 late = lab_group(s.b, &s.cho, "club");
+	CHECK_INT(lab_upload(s.b, &s.ann, 2, &s.gid, "f", 2, &second, &flag), ==, SHOAL_OK);
+	split_heal(&s);
+	TOLD(s, &s.cho, "name-lost-group");
+	TOLD(s, &s.ann, "name-lost-file");
+	CHECK_INT(lab_leave(s.a, &s.bob, &early), ==, SHOAL_OK);
+	CHECK_STR(lab_notices(s.a, &s.cho, s.told, sizeof(s.told)), "name-lost-group name-won-back-group"); /* at once */
+	CHECK_INT(RUN(s.a, OP_STOP_SHARE, file_stop(s.a->reg, &s.a->op, &s.ann, &s.gid, &first, &presence, &flag, &s.a->e)),
+	          ==, SHOAL_OK);
+	split_heal(&s);
+	CHECK_STR(group_shown(s.b->reg, &late, shown), "club");
+	CHECK_STR(file_shown(s.b->reg, &s.gid, &second, shown), "f");
+	TOLD(s, &s.cho, "name-lost-group name-won-back-group");
+	TOLD(s, &s.ann, "name-lost-file name-won-back-file");
+	TOLD(s, &s.bob, "");
+	split_free(&s);
+}
+
+static void a_name_that_nobody_lost_is_no_news(void)
+{
+	struct split s = split_new();
+	struct id16 one = lab_group(s.a, &s.bob, "club");
+	CHECK_INT(lab_leave(s.a, &s.bob, &one), ==, SHOAL_OK);
+	lab_group(s.a, &s.cho, "club");
+	split_heal(&s);
+	TOLD(s, &s.cho, "");
+	split_free(&s);
+}
+
 static void seen_notices_are_not_shown_again_anywhere(void)
 {
 	struct split s = split_new();
@@ -298,5 +381,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_group_that_had_ended_lives_on), TEST(two_logins_of_one_device),
 	TEST(a_file_removed_over_an_offline_seeder), TEST(seen_notices_are_not_shown_again_anywhere),
 	TEST(texts_name_things_and_escape_them), TEST(an_accept_made_void_by_a_snapshot), TEST(a_name_lost_to_a_snapshot),
+	TEST(of_two_roles_the_later_counts), TEST(a_role_for_one_who_had_left), TEST(a_name_that_is_free_again),
+	TEST(a_name_that_nobody_lost_is_no_news),
 };
 CHECK_MAIN(tests)

@@ -60,6 +60,10 @@ static enum shoal_err step_transfer(struct world *w, struct lab *on)
 {
 	return RUN(on, OP_TRANSFER_GROUP, group_transfer(on->reg, &on->op, &w->ann, &w->gid, &w->bob, &on->e));
 }
+static enum shoal_err step_give_role(struct world *w, struct lab *on)
+{
+	return RUN(on, OP_SET_ROLE, group_set_role(on->reg, &on->op, &w->ann, &w->gid, &w->bob, ROLE_ADMIN, &on->e));
+}
 static enum shoal_err step_delete(struct world *w, struct lab *on)
 {
 	return RUN(on, OP_DELETE_GROUP, group_delete(on->reg, &on->op, &w->ann, &w->gid, &on->e));
@@ -90,7 +94,7 @@ static enum shoal_err step_stop_as_the_last(struct world *w, struct lab *on)
 #define STEPS(X)                                                                                                \
 	X(create_user) X(login) X(logout) X(change_password) X(create_group) X(join) X(accept) X(withdraw)      \
 	X(reject) X(member_leaves) X(owner_leaves) X(remove) X(transfer) X(delete) X(upload) X(upload_other)    \
-	X(share) X(stop) X(stop_as_the_last)
+	X(share) X(stop) X(stop_as_the_last) X(give_role)
 
 enum {
 #define X(name) STEP_##name,
@@ -207,6 +211,8 @@ static void check_effects(const struct world *w, const struct triple *t, const s
 		else if (!did(t, STEP_owner_leaves))
 			HOLDS(t, id16_eq(&owner, &w->ann));
 	}
+	if (did(t, STEP_give_role) && !bob_out && !did(t, STEP_delete))
+		HOLDS(t, group_is_admin(reg, &w->gid, &w->bob));
 	if (did(t, STEP_login) && !did(t, STEP_change_password))
 		HOLDS(t, (registry_count(reg, TABLE_SESS)) >= (1));
 	if (did(t, STEP_join) && !did(t, STEP_delete) && !ended)

@@ -84,6 +84,29 @@ static void a_retry_gives_the_same_group(void)
 	rig_free(p.r);
 }
 
+static void an_admin_is_asked_and_accepts(void)
+{
+	struct people p = start();
+	CHECK_INT(CODE(p.r, p.bob, SET_ROLE, req_group_user, .group = S("team"), .user = S("bob"), .text = S("admin")), ==,
+	          SHOAL_EDENIED);
+	CHECK_INT(CODE(p.r, p.ann, SET_ROLE, req_group_user, .group = S("team"), .user = S("bob"), .text = S("king")), ==,
+	          SHOAL_EUSAGE);
+	CHECK_INT(CODE(p.r, p.ann, SET_ROLE, req_group_user, .group = S("team"), .user = S("bob"), .text = S("admin")), ==,
+	          SHOAL_OK);
+	CHECK_INT(CODE(p.r, p.cho, JOIN_GROUP, req_group, .group = S("team")), ==, SHOAL_OK);
+	CHECK(rig_event(p.ann, EVENT_MEMBER_REQUESTED) != NULL);
+	CHECK(rig_event(p.bob, EVENT_MEMBER_REQUESTED) != NULL);
+	CHECK_INT(CODE(p.r, p.bob, LIST_REQUESTS, req_group, .group = S("team")), ==, SHOAL_OK);
+	CHECK_INT(CODE(p.r, p.bob, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user = S("cho"),
+	               .text = S("admin")), ==, SHOAL_EDENIED); /* roles are the owner's to give */
+	CHECK_INT(CODE(p.r, p.bob, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user = S("cho")), ==, SHOAL_OK);
+	CHECK_INT(members(&p, p.cho), ==, 3);
+	CHECK_INT(CODE(p.r, p.ann, SET_ROLE, req_group_user, .group = S("team"), .user = S("bob"), .text = S("member")),
+	          ==, SHOAL_OK);
+	CHECK_INT(CODE(p.r, p.bob, LIST_REQUESTS, req_group, .group = S("team")), ==, SHOAL_EDENIED);
+	rig_free(p.r);
+}
+
 static void a_refused_request_is_told_with_its_reason(void)
 {
 	struct people p = start();
@@ -219,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(joining_is_asked_told_and_accepted), TEST(names_are_checked), TEST(a_retry_gives_the_same_group),
+		TEST(an_admin_is_asked_and_accepts),
 		TEST(a_refused_request_is_told_with_its_reason), TEST(leaving_is_revoked_everywhere),
 		TEST(the_owner_removes_and_nobody_else), TEST(the_owner_leaves_and_the_group_goes_on),
 		TEST(a_group_is_handed_over), TEST(a_deleted_group_is_gone_and_told), TEST(groups_are_filtered),

@@ -82,6 +82,7 @@ VERB(accept_request, ACCEPT_REQUEST, req_group_user, .group = S("team"), .user =
 VERB(reject_request, REJECT_REQUEST, req_group_user, .group = S("team"), .user = S("cho"))
 VERB(remove_member, REMOVE_MEMBER, req_group_user, .group = S("team"), .user = S("bob"))
 VERB(transfer_group, TRANSFER_GROUP, req_group_user, .group = S("team"), .user = S("bob"))
+VERB(set_role, SET_ROLE, req_group_user, .group = S("team"), .user = S("bob"), .text = S("admin"))
 VERB(delete_group, DELETE_GROUP, req_group, .group = S("team"))
 VERB(upload_file_data, UPLOAD_FILE_DATA, req_upload_file_data, .gid = p->gid, .name = S("draft"),
      .piece_size = PIECE_SIZE, .file_hash = p->hash, .content = p->content)
@@ -102,6 +103,7 @@ static const struct told {
 	{ VERB_JOIN_GROUP, DAN, tell_join_group, NULL },        { VERB_LEAVE_GROUP, BOB, tell_leave_group, NULL },
 	{ VERB_ACCEPT_REQUEST, ANN, tell_accept_request, NULL }, { VERB_REJECT_REQUEST, ANN, tell_reject_request, NULL },
 	{ VERB_REMOVE_MEMBER, ANN, tell_remove_member, NULL },  { VERB_TRANSFER_GROUP, ANN, tell_transfer_group, NULL },
+	{ VERB_SET_ROLE, ANN, tell_set_role, NULL },
 	{ VERB_DELETE_GROUP, ANN, tell_delete_group, NULL },    { VERB_UPLOAD_FILE_DATA, ANN, tell_upload_file_data, NULL },
 	{ VERB_UPDATE_FILE_INFO, BOB, tell_update_file_info, NULL }, { VERB_STOP_SHARE, ANN, tell_stop_share, NULL },
 };
