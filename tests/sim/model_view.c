@@ -171,14 +171,14 @@ static void shown_by(const struct viewer *w, const struct model_row *r, char out
 
 static bool check_name(const struct viewer *w, const struct model_row *r)
 {
-	static const enum name_kind kinds[] = { [TABLE_USER] = NAME_USER, [TABLE_GROUP] = NAME_GROUP, [TABLE_FILE] = NAME_FILE };
+	enum name_kind kind = r->table == TABLE_USER ? NAME_USER : r->table == TABLE_GROUP ? NAME_GROUP : NAME_FILE;
 	const struct model_row *winner = winner_of(w->m, r);
 	char plain[NAME_SHOWN_MAX], want[NAME_SHOWN_MAX], got[NAME_SHOWN_MAX], alias[NAME_SHOWN_MAX];
 	const void *view = view_of(w, r);
 
 	if (!slice_to_str(r->value[1], plain, sizeof(plain)))
 		return verdict_fail(w->v, "views", "a name that is none");
-	name_alias(kinds[r->table], plain, id_at(r->key, r->table == TABLE_FILE ? 16 : 0).b, alias);
+	name_alias(kind, plain, id_at(r->key, r->table == TABLE_FILE ? 16 : 0).b, alias);
 	memcpy(want, winner == NULL || winner == r ? plain : alias, NAME_SHOWN_MAX);
 	shown_by(w, r, got);
 	if (strcmp(want, got) != 0)

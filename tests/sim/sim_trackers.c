@@ -25,8 +25,8 @@ static void tell(void *owner)
 {
 	const struct sums *s = &((struct whole *)owner)->sums;
 	printf("# commands %" PRIu64 ", made %" PRIu64 ", acknowledged %" PRIu64 " (%" PRIu64 " of them lost with the only disk), "
-	       "undone %" PRIu64 ", trackers' own %" PRIu64 "; %" PRIu64 " virtual hours; agreed at the latest %.1f s after healing\n",
-	       s->tried, s->made, s->acked, s->lost, s->failed, s->trackers_own, s->virtual_ms / 3600000,
+	       "undone %" PRIu64 ", trackers' own %" PRIu64 "; %" PRIu64 " virtual hours; agreed at the latest %.1f s after "
+	       "healing\n", s->tried, s->made, s->acked, s->lost, s->failed, s->trackers_own, s->virtual_ms / 3600000,
 	       (double)s->slowest_ms / 1000);
 }
 

@@ -12,7 +12,9 @@ static const struct id32 cluster = { { 0xc1, 0x05 } };
 void site_init(struct site *s, struct sim *sim, uint16_t id, const struct tracker_line *lines, size_t n_lines)
 {
 	static const char *const names[] = { "tracker 1", "tracker 2", "tracker 3", "tracker 4", "tracker 5" };
-	*s = (struct site){ .sim = sim, .id = id, .kind = &site_core, .medium = &site_memory, .lines = lines, .n_lines = n_lines };
+	*s = (struct site){ .sim = sim, .id = id, .kind = &site_core, .medium = &site_memory };
+	s->lines = lines;
+	s->n_lines = n_lines;
 	for (size_t i = 0; i < n_lines; i++)
 		if (lines[i].id == id)
 			s->line = lines[i];

@@ -5,9 +5,6 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/registry/file_manager.h"
-#include "core/registry/group_manager.h"
-#include "core/registry/user_manager.h"
 
 #define LOGIN_PAUSE_MS 8000
 
@@ -144,8 +141,7 @@ static struct fact *new_fact(struct user *u, enum fact_kind kind, unsigned group
 	return f;
 }
 
-/* Whether that was ever tried, or, with `sure`, answered with success. */
-static bool known(const struct users *all, enum fact_kind kind, unsigned user, unsigned group, unsigned other,
+bool users_known(const struct users *all, enum fact_kind kind, unsigned user, unsigned group, unsigned other,
                   bool sure)
 {
 	for (unsigned i = 0; i < all->n_facts; i++) {
@@ -167,16 +163,16 @@ static unsigned owner_of(const struct users *all, unsigned group)
 
 static bool accepted(const struct users *all, unsigned user, unsigned group, bool sure)
 {
-	return known(all, FACT_ACCEPT, owner_of(all, group), group, user, sure);
+	return users_known(all, FACT_ACCEPT, owner_of(all, group), group, user, sure);
 }
 
 static bool is_member(const struct users *all, unsigned user, unsigned group)
 {
-	return (known(all, FACT_GROUP, user, group, 0, true) || accepted(all, user, group, true)) &&
-	       !known(all, FACT_LEAVE, user, group, 0, false);
+	return (users_known(all, FACT_GROUP, user, group, 0, true) || accepted(all, user, group, true)) &&
+	       !users_known(all, FACT_LEAVE, user, group, 0, false);
 }
 
-static struct slice group_name(unsigned group, char out[16])
+struct slice users_group_name(unsigned group, char out[16])
 {
 	snprintf(out, 16, "group%u", group);
 	return slice_str(out);
@@ -187,7 +183,8 @@ static struct slice group_name(unsigned group, char out[16])
 static void create_user(struct user *u)
 {
 	struct buf b = { 0 };
-	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str(u->password) });
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name),
+	                                                      .password = slice_str(u->password) });
 	call(u, VERB_CREATE_USER, &b, on_created);
 }
 
@@ -212,7 +209,8 @@ static void login(struct user *u)
 	struct buf b = { 0 };
 	if (sim_now(u->all->sim) < u->not_before)
 		return;
-	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name), .password = slice_str(u->password) });
+	req_user_password_put(&b, &(struct req_user_password){ .user = slice_str(u->name),
+	                                                      .password = slice_str(u->password) });
 	call(u, VERB_LOGIN, &b, on_login);
 }
 
@@ -252,13 +250,13 @@ static void change_password(struct user *u)
 static void put_group(struct buf *b, unsigned group)
 {
 	char name[16];
-	req_group_put(b, &(struct req_group){ .group = group_name(group, name) });
+	req_group_put(b, &(struct req_group){ .group = users_group_name(group, name) });
 }
 
 static void put_group_user(struct buf *b, unsigned group, const char *who)
 {
 	char name[16];
-	req_group_user_put(b, &(struct req_group_user){ .group = group_name(group, name), .user = slice_str(who) });
+	req_group_user_put(b, &(struct req_group_user){ .group = users_group_name(group, name), .user = slice_str(who) });
 }
 
 static void create_group(struct user *u)
@@ -275,8 +273,8 @@ static void create_group(struct user *u)
 static void join(struct user *u, unsigned group)
 {
 	struct buf b = { 0 };
-	if (!known(u->all, FACT_GROUP, owner_of(u->all, group), group, 0, true) || owner_of(u->all, group) == u->number ||
-	    known(u->all, FACT_JOIN, u->number, group, 0, false) || new_fact(u, FACT_JOIN, group, 0) == NULL)
+	if (!users_known(u->all, FACT_GROUP, owner_of(u->all, group), group, 0, true) || owner_of(u->all, group) == u->number ||
+	    users_known(u->all, FACT_JOIN, u->number, group, 0, false) || new_fact(u, FACT_JOIN, group, 0) == NULL)
 		return;
 	put_group(&b, group);
 	call(u, VERB_JOIN_GROUP, &b, on_fact);
@@ -286,8 +284,8 @@ static void accept_one(struct user *u, unsigned group)
 {
 	struct buf b = { 0 };
 	unsigned who = sim_random(u->all->sim, u->all->n);
-	if (owner_of(u->all, group) != u->number || !known(u->all, FACT_JOIN, who, group, 0, true) ||
-	    known(u->all, FACT_ACCEPT, u->number, group, who, true) || new_fact(u, FACT_ACCEPT, group, who) == NULL)
+	if (owner_of(u->all, group) != u->number || !users_known(u->all, FACT_JOIN, who, group, 0, true) ||
+	    users_known(u->all, FACT_ACCEPT, u->number, group, who, true) || new_fact(u, FACT_ACCEPT, group, who) == NULL)
 		return;
 	put_group_user(&b, group, u->all->user[who].name);
 	call(u, VERB_ACCEPT_REQUEST, &b, on_fact);
@@ -307,12 +305,11 @@ static void list_files(struct user *u, unsigned group)
 {
 	struct buf b = { 0 };
 	char name[16];
-	req_list_files_put(&b, &(struct req_list_files){ .group = group_name(group, name), .all = 1 });
+	req_list_files_put(&b, &(struct req_list_files){ .group = users_group_name(group, name), .all = 1 });
 	call(u, VERB_LIST_FILES, &b, on_plain);
 }
 
-/* An upload is three commands: check, hashes, the op. Each user's file has its own name and content. */
-static void file_of(const struct user *u, unsigned group, struct upload *up, uint8_t hashes[64], char name[32])
+void users_file_of(const struct user *u, unsigned group, struct upload *up, uint8_t hashes[64], char name[32])
 {
 	struct content_hash ch;
 	snprintf(name, 32, "file of %s in %u", u->name, group);
@@ -338,7 +335,7 @@ static void on_hashes(void *arg, const struct link_reply *r)
 		settle(u, r);
 		return;
 	}
-	file_of(u, u->fact->group, &up, hashes, name);
+	users_file_of(u, u->fact->group, &up, hashes, name);
 	req_upload_file_data_put(&b, &(struct req_upload_file_data){ .gid = u->gid, .name = up.name, .size = up.size,
 	                                                            .piece_size = up.piece_size, .file_hash = up.file_hash,
 	                                                            .content = up.content });
@@ -361,7 +358,7 @@ static void on_checked(void *arg, const struct link_reply *r)
 	struct cursor c = cursor_of(r->fields.data, r->fields.len);
 	rep_upload_check_get(&c, &rep);
 	u->gid = rep.gid;
-	file_of(u, u->fact->group, &up, hashes, name);
+	users_file_of(u, u->fact->group, &up, hashes, name);
 	req_put_hashes_put(&b, &(struct req_put_hashes){ .content = up.content, .size = up.size,
 	                                                .hashes = slice_of(hashes, sizeof(hashes)) });
 	call(u, VERB_PUT_HASHES, &b, on_hashes);
@@ -374,11 +371,11 @@ static void upload(struct user *u, unsigned group)
 	char name[32], group_text[16];
 	struct buf b = { 0 };
 
-	if (!is_member(u->all, u->number, group) || known(u->all, FACT_UPLOAD, u->number, group, 0, true) ||
+	if (!is_member(u->all, u->number, group) || users_known(u->all, FACT_UPLOAD, u->number, group, 0, true) ||
 	    new_fact(u, FACT_UPLOAD, group, 0) == NULL)
 		return;
-	file_of(u, group, &up, hashes, name);
-	req_upload_check_put(&b, &(struct req_upload_check){ .group = group_name(group, group_text), .name = up.name,
+	users_file_of(u, group, &up, hashes, name);
+	req_upload_check_put(&b, &(struct req_upload_check){ .group = users_group_name(group, group_text), .name = up.name,
 	                                                    .size = up.size });
 	call(u, VERB_UPLOAD_CHECK, &b, on_checked);
 }
@@ -453,82 +450,4 @@ bool users_all_answered(const struct users *all)
 		if (!all->user[i].alive || all->user[i].busy)
 			return false;
 	return true;
-}
-
-static bool wrong(const struct fact *f, char *why, size_t size, const char *text)
-{
-	static const char *const words[] = { "create_group", "join_group", "accept_request", "leave_group", "upload_file" };
-	snprintf(why, size, "%s of user%u, group%u (%u): %s", words[f->kind], f->user, f->group, f->other, text);
-	return false;
-}
-
-/* However often the link sent it, on however many trackers: a name was claimed once, a user asked once. */
-static bool check_once(const struct users *all, const struct registry *reg, char *why, size_t size)
-{
-	for (unsigned g = 0; g < all->groups; g++) {
-		char name[16];
-		unsigned rows = 0;
-		struct registry_iter it = registry_by(reg, INDEX_GROUPS_NAMED, name, group_name(g, name).len, NULL, 0);
-		while (registry_next(&it) != NULL)
-			rows++;
-		if (rows > 1) {
-			snprintf(why, size, "group%u was made %u times by one command", g, rows);
-			return false;
-		}
-	}
-	for (unsigned i = 0; i < all->n; i++) {
-		const struct user_row *claims[4];
-		if (user_claims(reg, slice_str(all->user[i].name), claims, 4) > 1) {
-			snprintf(why, size, "%s has two accounts", all->user[i].name);
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool check_fact(const struct users *all, const struct registry *reg, const struct fact *f, char *why,
-                       size_t size)
-{
-	char name[32];
-	const struct user_row *user = user_find(reg, slice_str(all->user[f->user].name));
-	const struct group_row *group = group_find(reg, group_name(f->group, name));
-	bool left = known(all, FACT_LEAVE, f->kind == FACT_ACCEPT ? f->other : f->user, f->group, 0, false);
-
-	if (!stamp_is_zero(&f->stamp) && !vvec_covers(registry_vector(reg), f->stamp.dot))
-		return wrong(f, why, size, "acknowledged, and nobody knows the operation");
-	if (user == NULL || group == NULL)
-		return wrong(f, why, size, "user or group is missing");
-	switch (f->kind) {
-	case FACT_GROUP:
-		return group_is_owner(reg, &group->gid, &user->uid) || wrong(f, why, size, "not the owner");
-	case FACT_JOIN:
-		return left || *group_role(reg, &group->gid, &user->uid) != '\0' || wrong(f, why, size, "the request is lost");
-	case FACT_ACCEPT:
-		user = user_find(reg, slice_str(all->user[f->other].name));
-		return left || (user != NULL && group_is_member(reg, &group->gid, &user->uid)) ||
-		       wrong(f, why, size, "the membership is lost");
-	case FACT_LEAVE:
-		return *group_role(reg, &group->gid, &user->uid) == '\0' || wrong(f, why, size, "still there");
-	case FACT_UPLOAD: {
-		struct upload up;
-		uint8_t hashes[64];
-		struct id16 fid;
-		struct id32 device = { { (uint8_t)(f->user + 1) } };
-		file_of(&all->user[f->user], f->group, &up, hashes, name);
-		fid_of(&group->gid, up.name, &up.content, &fid);
-		return left || file_shared_by(reg, &group->gid, &fid, &user->uid, &device) ||
-		       wrong(f, why, size, "the file is not shared");
-	}
-	}
-	return true;
-}
-
-bool users_check(const struct users *all, const struct registry *reg, char *why, size_t size)
-{
-	for (unsigned i = 0; i < all->n_facts; i++)
-		if (all->facts[i].ok ? !check_fact(all, reg, &all->facts[i], why, size)
-		                     : all->facts[i].exists && all->facts[i].kind <= FACT_JOIN &&
-		                               !wrong(&all->facts[i], why, size, "a first try was told 'exists'"))
-			return false;
-	return check_once(all, reg, why, size);
 }

@@ -2,7 +2,7 @@
 #ifndef SHOAL_TESTS_USERS_H
 #define SHOAL_TESTS_USERS_H
 #include "client/link.h"
-#include "core/registry/registry.h"
+#include "core/registry/file_manager.h"
 #include "tests/sim/sim_env.h"
 
 #define USERS_MAX 4
@@ -61,6 +61,11 @@ void users_act(struct users *u);
 /* After healing: everybody asks something; true once all have had their answer and nothing is open. */
 void users_ask_all(struct users *u);
 bool users_all_answered(const struct users *u);
+/* Whether that was ever tried, or, with `sure`, answered with success. */
+bool users_known(const struct users *u, enum fact_kind kind, unsigned user, unsigned group, unsigned other, bool sure);
+struct slice users_group_name(unsigned group, char out[16]);
+/* An upload is three commands: check, hashes, the op. Each user's file has its own name and content. */
+void users_file_of(const struct user *u, unsigned group, struct upload *up, uint8_t hashes[64], char name[32]);
 /* What they were told against one tracker's rows. False: `why` says what is wrong. */
 bool users_check(const struct users *u, const struct registry *reg, char *why, size_t size);
 #endif
