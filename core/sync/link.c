@@ -58,7 +58,12 @@ static void detach(struct sync_link *l)
 	p->out = NULL;
 	if (l->state == LINK_UP && l->sync->now >= l->since + SYNC_BACKOFF_MAX_MS)
 		p->backoff_ms = SYNC_BACKOFF_MIN_MS;
-	p->dial_at = l->sync->now + sync_jitter(l->sync, p->backoff_ms);
+	/* An attempt that nobody answered took its 5 s already: that counts as waiting. */
+	uint64_t began = l->state == LINK_DIALLING ? l->since : l->sync->now;
+	uint64_t soonest = l->sync->now + sync_jitter(l->sync, SYNC_BACKOFF_MIN_MS);
+	p->dial_at = began + sync_jitter(l->sync, p->backoff_ms);
+	if (p->dial_at < soonest)
+		p->dial_at = soonest;
 	p->backoff_ms = p->backoff_ms * 2 < SYNC_BACKOFF_MAX_MS ? p->backoff_ms * 2 : SYNC_BACKOFF_MAX_MS;
 }
 

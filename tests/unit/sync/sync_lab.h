@@ -65,6 +65,12 @@ struct lab {
 	struct lab_event queue[LAB_QUEUE];
 	size_t head, tail;
 	bool dark;               /* bytes are swallowed */
+	bool lossy;              /* dark: who dials gets no answer, rather than a refusal; it is tried again after 1 s and 3 s */
+	struct {
+		struct lab_node *from, *to;
+		conn_id conn;
+		uint64_t since;
+	} hanging[LAB_NODES * LAB_NODES];
 	size_t mtu;
 	size_t log_bytes;        /* for lab_up(); 0: as a tracker has it */
 	struct tracker_line lines[LAB_NODES];
@@ -98,6 +104,45 @@ static inline void lab_random(void *ctx, void *out, size_t len)
 	check_random_bytes(out, len);
 }
 
+static inline void lab_connect(struct lab *lab, struct lab_node *from, struct lab_node *to, conn_id a, const char *alpn)
+{
+	lab->conns[a].from = from;
+	lab->conns[a].to = to;
+	lab->conns[a + 1].from = to;
+	lab->conns[a + 1].to = from;
+	lab_put(to, (struct env_event){ .type = ENV_ACCEPTED, .conn = a + 1, .identity = from->identity, .alpn = alpn });
+	lab_put(from, (struct env_event){ .type = ENV_CONNECTED, .conn = a, .identity = to->identity, .alpn = alpn });
+}
+
+/* Every 10 ms: the dials that nobody has answered yet. */
+static inline void lab_retry_dials(struct lab *lab)
+{
+	for (size_t i = 0; i < COUNT_OF(lab->hanging); i++) {
+		uint64_t ms = lab->now - lab->hanging[i].since;
+		if (lab->hanging[i].from == NULL)
+			continue;
+		if (!lab->dark && (ms == 1000 || ms == 3000))
+			lab_connect(lab, lab->hanging[i].from, lab->hanging[i].to, lab->hanging[i].conn, ALPN_SYNC);
+		else if (ms >= 5000)
+			lab_put(lab->hanging[i].from,
+			        (struct env_event){ .type = ENV_CLOSED, .conn = lab->hanging[i].conn, .message = "no answer" });
+		else
+			continue;
+		lab->hanging[i].from = NULL;
+	}
+}
+
+static inline void lab_hang(struct lab *lab, struct lab_node *from, struct lab_node *to, conn_id conn)
+{
+	size_t i = 0;
+	while (lab->hanging[i].from != NULL)
+		CHECK(++i < COUNT_OF(lab->hanging));
+	lab->hanging[i].from = from;
+	lab->hanging[i].to = to;
+	lab->hanging[i].conn = conn;
+	lab->hanging[i].since = lab->now;
+}
+
 static inline conn_id lab_dial(void *ctx, const struct address *addr, const char *alpn)
 {
 	struct lab_node *from = ctx;
@@ -106,16 +151,15 @@ static inline conn_id lab_dial(void *ctx, const struct address *addr, const char
 	conn_id a = lab->last += 2;
 
 	CHECK(a + 1 < LAB_CONNS * 2);
+	if (lab->dark && lab->lossy) {
+		lab_hang(lab, from, to, a);
+		return a;
+	}
 	if (lab->dark || !to->up || from->cut_off || to->cut_off) {
 		lab_put(from, (struct env_event){ .type = ENV_CLOSED, .conn = a, .message = "refused" });
 		return a;
 	}
-	lab->conns[a].from = from;
-	lab->conns[a].to = to;
-	lab->conns[a + 1].from = to;
-	lab->conns[a + 1].to = from;
-	lab_put(to, (struct env_event){ .type = ENV_ACCEPTED, .conn = a + 1, .identity = from->identity, .alpn = alpn });
-	lab_put(from, (struct env_event){ .type = ENV_CONNECTED, .conn = a, .identity = to->identity, .alpn = alpn });
+	lab_connect(lab, from, to, a, alpn);
 	return a;
 }
 
@@ -329,6 +373,7 @@ static inline void lab_deliver(struct lab *lab)
 static inline void lab_run(struct lab *lab, uint64_t ms)
 {
 	for (uint64_t until = lab->now + ms; lab->now <= until; lab->now += 10) {
+		lab_retry_dials(lab);
 		for (uint16_t i = 1; i <= LAB_NODES; i++) {
 			struct lab_node *n = &lab->nodes[i];
 			if (!n->up || n->raw)

@@ -323,6 +323,28 @@ static void a_silent_one_is_lost_and_found_again(void)
 	lab_free(lab);
 }
 
+/* However long the network was gone, and whether who dials is refused or hears nothing. */
+static void a_link_is_up_within_three_seconds_of_the_network_being_back(void)
+{
+	for (unsigned out = 5500; out < 30000; out += 777) {
+		struct lab *lab = lab_new();
+		struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+		lab->lossy = out % 2;
+		lab_run(lab, 500);
+		lab->dark = true;
+		lab_run(lab, out);
+		CHECK_STR(status_of(a, 2).state, "lost");
+		lab->dark = false;
+		lab_run(lab, 3000);
+		CHECK_STR(status_of(a, 2).state, "connected");
+		CHECK_STR(status_of(b, 1).state, "connected");
+		CHECK_INT(lab_create_user(a, "ann", NULL), ==, SHOAL_OK);
+		lab_run(lab, 100);
+		CHECK(lab_knows(b, "ann")); /* a's own link, not only b's */
+		lab_free(lab);
+	}
+}
+
 static void alone_it_waits_five_seconds_for_the_others(void)
 {
 	struct lab *lab = lab_new();
@@ -819,6 +841,7 @@ int main(void)
 		TEST(what_has_no_business_here_ends_the_link),
 		TEST(what_could_not_be_stored_comes_again),
 		TEST(a_silent_one_is_lost_and_found_again),
+		TEST(a_link_is_up_within_three_seconds_of_the_network_being_back),
 		TEST(alone_it_waits_five_seconds_for_the_others),
 		TEST(with_a_peer_it_waits_for_what_the_peer_has),
 		TEST(a_clock_that_is_far_off_refuses_changes),
