@@ -12,7 +12,7 @@
 	X(snapshot_sent) X(snapshot_in_partition) X(snapshot_broken) X(restart) X(crash_while_joining)  \
 	X(partition) X(one_way) X(late_start) X(five_trackers) X(name_conflict) X(login_as_name_loser)  \
 	X(alias_used) X(name_reused) X(file_conflict) X(claims_at_one_time) X(accept_voided) X(owner_handed_over) \
-	X(group_deleted) X(password_changed) X(log_cut) X(log_cut_under_a_lagging_peer) X(gap_noticed)  \
+	X(group_deleted) X(role_given) X(password_changed) X(log_cut) X(log_cut_under_a_lagging_peer) X(gap_noticed)  \
 	X(own_operations_came_back) X(disk_lost) X(backup_restored) X(operation_lost_with_its_disk)     \
 	X(clock_jump) X(refused_for_its_clock) X(refused_joining) X(refused_read_only)                  \
 	X(commit_failed) X(commit_lost_in_crash) X(durable_but_unsaid) X(unknown_found_committed)       \

@@ -152,6 +152,7 @@ static void count_final(struct cluster *c)
 		if (p->fate != FATE_ACKED)
 			continue;
 		c->met[SOMETIMES_owner_handed_over] += p->kind == OP_TRANSFER_GROUP;
+		c->met[SOMETIMES_role_given] += p->kind == OP_SET_ROLE;
 		c->met[SOMETIMES_group_deleted] += p->kind == OP_DELETE_GROUP;
 		c->met[SOMETIMES_password_changed] += p->kind == OP_CHANGE_PASSWORD;
 	}

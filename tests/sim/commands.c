@@ -169,6 +169,7 @@ static bool choose(struct actor *a)
 	case OP_JOIN_GROUP: return choose_group(a);
 	case OP_ACCEPT_REQUEST:
 	case OP_REJECT_REQUEST: return choose_owned(a) && choose_of(a, group_asked, &a->in.who);
+	case OP_SET_ROLE: a->in.role = roll(a, 2) == 0 ? ROLE_ADMIN : ROLE_MEMBER; /* fallthrough */
 	case OP_TRANSFER_GROUP:
 	case OP_REMOVE_MEMBER: return choose_owned(a) && choose_of(a, group_members, &a->in.who);
 	case OP_DELETE_GROUP: return choose_owned(a);
@@ -218,6 +219,7 @@ static enum shoal_err ask(struct actor *a, struct op *op)
 	case OP_ACCEPT_REQUEST: return group_accept(reg, op, &in->uid, &in->gid, &in->who, &a->e);
 	case OP_REJECT_REQUEST: return group_reject(reg, op, &in->uid, &in->gid, &in->who, none, &a->e);
 	case OP_TRANSFER_GROUP: return group_transfer(reg, op, &in->uid, &in->gid, &in->who, &a->e);
+	case OP_SET_ROLE: return group_set_role(reg, op, &in->uid, &in->gid, &in->who, in->role, &a->e);
 	case OP_REMOVE_MEMBER: return group_remove_member(reg, op, &in->uid, &in->gid, &in->who, none, &a->e);
 	case OP_DELETE_GROUP: return group_delete(reg, op, &in->uid, &in->gid, &a->e);
 	case OP_LEAVE_GROUP:
@@ -320,6 +322,7 @@ static enum op_kind choose_kind(struct sim *sim)
 		{ OP_JOIN_GROUP, 12 },     { OP_ACCEPT_REQUEST, 16 }, { OP_LEAVE_GROUP, 6 },  { OP_UPLOAD_FILE_DATA, 12 },
 		{ OP_UPDATE_FILE_INFO, 8 }, { OP_STOP_SHARE, 4 },    { OP_CHANGE_PASSWORD, 1 }, { OP_END_SESSION, 1 },
 		{ OP_REJECT_REQUEST, 2 },  { OP_REMOVE_MEMBER, 1 },  { OP_TRANSFER_GROUP, 3 }, { OP_DELETE_GROUP, 1 },
+		{ OP_SET_ROLE, 2 },
 	};
 	unsigned sum = 0, at;
 

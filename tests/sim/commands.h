@@ -17,6 +17,7 @@ struct intent {
 	char name[16];
 	unsigned content;
 	bool successor;                 /* leave_group: `who` is to own it */
+	enum member_role role;
 };
 
 struct commands {

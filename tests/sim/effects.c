@@ -201,6 +201,21 @@ static bool check_mem(struct check *ck, const struct past_op *p, const struct wi
 	       fail(ck, p, "an accepted user is no member");
 }
 
+/* The last word on a role stands. */
+static bool check_role(struct check *ck, const struct past_op *p, const struct wire_row *row)
+{
+	struct id16 gid = id_at(row->key, 0), uid = id_at(row->key, 16);
+	struct slice value = column_of(row, ROLE_ROLE);
+	const struct role_row *role = registry_role(ck->reg, &gid, &uid);
+
+	if (role == NULL || value.len != STAMP_WIRE_SIZE + 1)
+		return fail(ck, p, "the role is missing");
+	if (stamp_cmp(&role->at, &p->stamp) > 0)
+		return true; /* it was given another later */
+	return (stamp_cmp(&role->at, &p->stamp) == 0 && role->role == value.data[STAMP_WIRE_SIZE]) ||
+	       fail(ck, p, "an older role is in force");
+}
+
 /* -- who owns a group: the last of those it was handed to, if a member, else who was accepted earliest */
 
 struct heirs {
@@ -323,6 +338,7 @@ static bool check_row(struct check *ck, const struct past_op *p, const struct wi
 	case TABLE_MEM: return check_mem(ck, p, row);
 	case TABLE_FILE: return check_file(ck, p, row);
 	case TABLE_SHARE: return check_share(ck, p, row);
+	case TABLE_ROLE: return check_role(ck, p, row);
 	case TABLE_SESS:
 		return is_gone(ck, row) || registry_find_row(ck->reg, TABLE_SESS, row->key) != NULL ||
 		       fail(ck, p, "a session was lost silently");
