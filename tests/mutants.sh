@@ -21,7 +21,7 @@ for program in "$@"; do
 		printf 'ok    %-15s not seen in %s seeds, as it must be\n' "$name" "$many"
 		continue
 		;;
-	gc_uncovered:*) said="$said (it should not be seen: is shipping still causal?)" ;;
+	gc_uncovered:*) said="seen, is shipping still causal? $said" ;;
 	reply_early:1 | ack_early:1) more=$((more + 1)) ;; # not of the design's list
 	*:1) [ -n "$said" ] && found=$((found + 1)) ;;
 	*:0) said="survived $many seeds" ;;
@@ -29,7 +29,6 @@ for program in "$@"; do
 	esac
 	case $name in gc_uncovered | reply_early | ack_early) ;; *) wanted=$((wanted + 1)) ;; esac
 	case $said in
-	killed*\)) ok='FAIL' wrong=1 ;;
 	killed*) ok='ok  ' ;;
 	*) ok='FAIL' wrong=1 ;;
 	esac
