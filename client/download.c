@@ -211,7 +211,7 @@ static void start_job(struct job *j)
 
 static void limit_job(struct job *j, uint64_t bytes_per_s)
 {
-	peer_rate_set(&download_of(j)->limit, bytes_per_s);
+	download_limit_set(download_of(j), bytes_per_s);
 }
 
 static void free_job(struct job *j)
@@ -242,7 +242,8 @@ struct job *download_new(struct transfers *t, const struct call *c)
 	memcpy(dl->job.info.file, c->file, sizeof(c->file));
 	dl->dest = try_strdup(c->path != NULL && c->path[0] != '\0' ? c->path : ".");
 	TAILQ_INIT(&dl->sources);
-	peer_rate_init(&dl->limit, c->opts.limit);
+	peer_rate_init(&dl->limit, 0);
+	download_limit_set(dl, c->opts.limit);
 	if (dl->dest == NULL) {
 		free_job(&dl->job);
 		return NULL;

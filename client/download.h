@@ -6,6 +6,7 @@
  * download_run.c    pieces: what the swarm decides, what the peers bring
  * download_peers.c  whom to connect to; what the tracker is asked and told
  * download_own.c    what this device shares already is copied
+ * download_limit.c  its own rate limit
  * download_disk.c   opening, journal, whole-file hash, publishing, closing
  * download_show.c   peers(), explain(), states for people */
 #ifndef SHOAL_CLIENT_DOWNLOAD_H
@@ -74,7 +75,9 @@ struct download {
 	struct swarm *swarm;
 	uint64_t swarm_at_us;     /* when it wants to be run again */
 	bool swarm_due;           /* something has happened */
-	struct peer_rate limit;
+	uint64_t rate_limit;      /* bytes a second, as the user wants it; 0: none */
+	uint64_t rate_at_us;      /* up to here the swarm's budget has its share; 0: begins anew */
+	struct peer_rate limit;   /* of reading: while nobody else uses our connections */
 	unsigned asks;            /* out in the threads: the sink is in use */
 	unsigned tasks;           /* on the pool: the storage is in use */
 	struct task open_task, front_task, flush_task, close_task, recheck_task;
@@ -127,6 +130,12 @@ void download_drop_calls(struct download *dl);
 bool download_own_begin(struct download *dl); /* false: nothing to copy from; else download_begin() follows */
 void download_own_step(struct download *dl);  /* goes on, unless it is paused or at it */
 void download_own_free(struct download *dl);  /* its task is not out */
+
+/* -- download_limit.c */
+void download_limit_set(struct download *dl, uint64_t bytes_per_s);
+/* Before the swarm is run: what time has brought. After it: when the next piece can be paid for, if that is sooner. */
+void download_limit_fill(struct download *dl, uint64_t now_us);
+void download_limit_wait(struct download *dl, uint64_t now_us);
 
 /* -- download_disk.c */
 void download_open(struct download *dl);

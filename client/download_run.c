@@ -67,6 +67,8 @@ static void drop(struct download *dl, struct channel *ch, enum swarm_reason reas
 static void carry_out(struct download *dl, uint64_t now_us)
 {
 	size_t n;
+
+	download_limit_fill(dl, now_us);
 	const struct swarm_action *a = swarm_run(dl->swarm, now_us, &n, &dl->swarm_at_us);
 
 	for (size_t i = 0; i < n; i++) {
@@ -78,6 +80,7 @@ static void carry_out(struct download *dl, uint64_t now_us)
 		case SWARM_NONE: break;
 		}
 	}
+	download_limit_wait(dl, now_us);
 }
 
 /* Every piece is there: nothing more is received into the part file. */

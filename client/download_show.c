@@ -196,6 +196,48 @@ static void explain_sources(const struct download *dl, struct buf *b)
 	}
 }
 
+/* Near enough to a limit that nothing else can be what holds it back. */
+static bool at_limit(uint64_t rate, uint64_t limit)
+{
+	return limit != 0 && rate >= limit - limit / 4;
+}
+
+/* How many requests of others wait at those who give us something. */
+static unsigned count_waiting(const struct download *dl)
+{
+	const struct source *src;
+	struct swarm_peer_stats s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(src, &dl->sources, entry)
+		if (src->channel != NULL && src->channel->source != NULL) {
+			swarm_peer_stats(dl->swarm, src->channel->source, clock_mono_us(), &s);
+			n += s.waiting;
+		}
+	return n;
+}
+
+/* What holds it back just now. */
+static void explain_brake(const struct download *dl, const struct swarm_stats *s, struct buf *b)
+{
+	uint64_t all = peer_rate_get(&dl->job.t->down_rate);
+	unsigned waiting = count_waiting(dl);
+	char text[UNITS_TEXT];
+
+	if (dl->paused)
+		buf_printf(b, "until it is resumed nothing is asked for");
+	else if (dl->disk_full)
+		buf_printf(b, "nothing is asked for until there is room on the disk");
+	else if (dl->rate_limit != 0 && (at_limit(s->rate, dl->rate_limit) || s->stall == SWARM_WAITING))
+		buf_printf(b, "held back by its limit of %s/s", units_bytes(dl->rate_limit, text));
+	else if (at_limit(s->rate, all) || (all != 0 && s->peers > 0 && s->snubbed + s->refused == 0))
+		buf_printf(b, "held back by the limit of %s/s for all downloads", units_bytes(all, text));
+	else if (s->stall == SWARM_MOVING && waiting > 0)
+		buf_printf(b, "pieces arrive; those who give them serve others, too: %u requests wait there", waiting);
+	else
+		buf_printf(b, "%s", swarm_stall_text(s->stall));
+}
+
 static void explain_run(const struct download *dl, struct buf *b)
 {
 	struct swarm_stats s;
@@ -206,7 +248,7 @@ static void explain_run(const struct download *dl, struct buf *b)
 	           s.have, s.npieces, s.asked, s.peers, s.seeders, s.snubbed, s.refused, units_bytes(s.rate, rate));
 	if (s.unavailable > 0)
 		buf_printf(b, "%u pieces are with nobody who is connected; ", s.unavailable);
-	buf_printf(b, "%s", swarm_stall_text(s.stall));
+	explain_brake(dl, &s, b);
 	explain_sources(dl, b);
 }
 
@@ -216,6 +258,8 @@ void download_explain(struct job *j, struct buf *b)
 	uint32_t have, of;
 
 	buf_printf(b, "%s: ", job_state_word(j->info.state));
+	if (dl->paused)
+		buf_printf(b, "by the user; ");
 	if (j->info.error.code != SHOAL_OK)
 		buf_printf(b, "%s; ", j->info.error.message);
 	switch (dl->phase) {

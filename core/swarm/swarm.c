@@ -439,6 +439,16 @@ void swarm_hold(struct swarm *sw, bool hold)
 	sw->held = hold;
 }
 
+void swarm_set_budget(struct swarm *sw, uint64_t bytes)
+{
+	sw->budget = bytes;
+}
+
+uint64_t swarm_budget(const struct swarm *sw)
+{
+	return sw->budget;
+}
+
 bool swarm_done(const struct swarm *sw)
 {
 	return bitfield_full(sw->have);
@@ -459,6 +469,7 @@ struct swarm *swarm_new(const struct swarm_config *config)
 	assert(config->size > 0 && config->piece_size > 0);
 	sw->config = *config;
 	sw->config.have = NULL;
+	sw->budget = UINT64_MAX;
 	if (sw->config.inflight_max == 0)
 		sw->config.inflight_max = INFLIGHT_MAX;
 	sw->npieces = (uint32_t)((config->size + config->piece_size - 1) / config->piece_size);

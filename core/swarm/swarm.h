@@ -117,6 +117,10 @@ void swarm_on_lost(struct swarm *sw, uint32_t piece);
 
 /* No new requests (job paused, disk full, offline) until switched off again; what is under way goes on. */
 void swarm_hold(struct swarm *sw, bool hold);
+/* How many bytes may be asked for from now on (a rate limit: the caller puts in what time brings); what was asked for and
+ * refused comes back. UINT64_MAX, as at the start: no limit. */
+void swarm_set_budget(struct swarm *sw, uint64_t bytes);
+uint64_t swarm_budget(const struct swarm *sw);
 
 /* Decides. *n actions, to be carried out in order, valid until the next call on this swarm (but swarm_peer_remove()
  * may be called while going through them: a peer gets no action after its DROP). Call it after each batch of events

@@ -125,6 +125,7 @@ struct swarm {
 	size_t nactions, actions_cap;
 	size_t nreturned; /* of the actions: handed to the caller by the last run */
 	bool held;
+	uint64_t budget; /* bytes that may be asked for; UINT64_MAX: as many as one likes */
 	uint64_t last_byte_us;
 	struct rate rate;
 	uint64_t bytes, wasted;
@@ -140,6 +141,9 @@ struct flight *flight_find(struct swarm *sw, uint32_t piece);
 struct request *request_find(struct swarm_peer *peer, uint32_t piece); /* NULL: it does not owe that piece */
 /* Whether that request keeps its piece out of the pool. */
 bool request_live(const struct request *rq);
+/* The budget holds that much; it is taken out. */
+bool budget_take(struct swarm *sw, uint32_t bytes);
+void budget_give_back(struct swarm *sw, uint32_t bytes);
 unsigned peer_owes(const struct swarm_peer *peer); /* requests whose bytes are not all here */
 /* Appends an action; false: no memory. */
 bool swarm_act(struct swarm *sw, enum swarm_action_type type, struct swarm_peer *peer, uint32_t piece);

@@ -177,8 +177,12 @@ static bool ask_one(struct swarm *sw, struct swarm_peer *peer, uint64_t now_us)
 
 	if (doubled)
 		piece = swarm_takeover(sw, peer, now_us);
-	if (piece == BITFIELD_NONE || !request_ask(sw, peer, piece, now_us))
+	if (piece == BITFIELD_NONE || !budget_take(sw, swarm_piece_len(sw, piece)))
 		return false;
+	if (!request_ask(sw, peer, piece, now_us)) {
+		budget_give_back(sw, swarm_piece_len(sw, piece));
+		return false;
+	}
 	sw->takeovers += doubled;
 	if (peer->snubbed)
 		peer->probe_us = now_us + PROBE_US;

@@ -75,6 +75,21 @@ void piece_refresh(struct swarm *sw, uint32_t piece)
 	count_wanted(sw, piece, belongs);
 }
 
+bool budget_take(struct swarm *sw, uint32_t bytes)
+{
+	if (sw->budget < bytes)
+		return false;
+	if (sw->budget != UINT64_MAX)
+		sw->budget -= bytes;
+	return true;
+}
+
+void budget_give_back(struct swarm *sw, uint32_t bytes)
+{
+	if (sw->budget < UINT64_MAX - bytes)
+		sw->budget += bytes;
+}
+
 bool request_ask(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, uint64_t now_us)
 {
 	struct request *rq = NULL;
@@ -114,6 +129,8 @@ void request_end(struct swarm *sw, struct request *rq)
 	memmove(&f->source[at], &f->source[at + 1], (f->n - at - 1) * sizeof(f->source[0]));
 	if (--f->n == 0)
 		*f = sw->flights[--sw->nflights];
+	if (!rq->begun) /* of what has begun the rest may be on its way */
+		budget_give_back(sw, swarm_piece_len(sw, piece));
 	rq->peer = NULL;
 	piece_refresh(sw, piece);
 }

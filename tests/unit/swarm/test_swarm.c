@@ -594,6 +594,50 @@ static void no_memory_is_an_answer(void)
 	swarm_free(sw);
 }
 
+/* -- a rate limit */
+
+static void a_budget_pays_for_whole_pieces(void)
+{
+	struct swarm *sw = make(9, SWARM_SEQUENTIAL, 0);
+	struct swarm_peer *a = add(sw, 1, true, 0), *b = add(sw, 2, true, 0);
+
+	swarm_set_budget(sw, PIECE - 1);
+	CHECK_INT(run(sw, SECOND).requests, ==, 0);
+	swarm_set_budget(sw, 2 * PIECE + 3);
+	CHECK_INT(run(sw, SECOND).requests, ==, 2);
+	CHECK_INT(swarm_budget(sw), ==, 3);
+	deliver(sw, a, a->owed[0].piece, 0, SECOND, SECOND);
+	CHECK_INT(run(sw, SECOND).requests, ==, 0); /* free depth, but nothing to pay with */
+	swarm_on_reject(sw, b, b->owed[0].piece, SWARM_REJECT_BUSY, SECOND);
+	CHECK_INT(swarm_budget(sw), ==, PIECE + 3); /* it will not come: it is not paid for */
+	CHECK_INT(run(sw, SECOND).requests, ==, 1);
+	CHECK_INT(swarm_on_piece_begin(sw, a, a->owed[0].piece, 0, SECOND), ==, SWARM_TAKE);
+	swarm_on_piece_done(sw, a, a->owed[0].piece, SWARM_LOST, SECOND);
+	CHECK_INT(swarm_budget(sw), ==, 3); /* part of it has come */
+	swarm_set_budget(sw, UINT64_MAX);
+	CHECK_INT(run(sw, 20 * SECOND).requests, >=, 2);
+	CHECK(swarm_budget(sw) == UINT64_MAX);
+	swarm_free(sw);
+}
+
+/* Nobody is silent who was asked for nothing, and what is doubled is paid for, too. */
+static void without_a_budget_nobody_is_accused(void)
+{
+	struct swarm *sw = make(4, SWARM_SEQUENTIAL, 0);
+	struct swarm_peer *a = add(sw, 1, true, 0), *b = add(sw, 2, true, 0);
+
+	swarm_set_budget(sw, PIECE);
+	CHECK_INT(run(sw, SECOND).requests, ==, 1);
+	struct swarm_peer *one = peer_owes(a) != 0 ? a : b, *other = one == a ? b : a;
+	CHECK_INT(run(sw, 2 * SECOND).requests, ==, 0);
+	deliver(sw, one, one->owed[0].piece, 0, 2 * SECOND, 2 * SECOND);
+	for (uint64_t now = 3; now < 60; now++)
+		CHECK_INT(run(sw, now * SECOND).requests, ==, 0);
+	CHECK(!one->snubbed && !other->snubbed);
+	CHECK_INT(one->silences + other->silences, ==, 0);
+	swarm_free(sw);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(random_steps_keep_the_lists_right),
 	TEST(rarest_first_and_by_lot),
@@ -613,6 +657,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_reject_backs_off_longer_each_time),
 	TEST(eight_false_haves_drop),
 	TEST(two_million_pieces_are_picked_in_microseconds),
+	TEST(a_budget_pays_for_whole_pieces),
+	TEST(without_a_budget_nobody_is_accused),
 	TEST(no_memory_is_an_answer),
 };
 CHECK_MAIN(tests)
