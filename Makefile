@@ -67,7 +67,7 @@ help:
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds'
-	@echo 'make lint       clang-tidy, cppcheck, shellcheck, luac -p, as far as they are installed'
+	@echo 'make lint       clang-tidy, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
 	@echo 'make V=1         show every command'
 	@echo 'make install PREFIX=/usr/local, make clean'

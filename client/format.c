@@ -309,12 +309,12 @@ void format_job(struct buf *out, const struct job_info *job)
 {
 	char done[UNITS_TEXT], total[UNITS_TEXT], rate[UNITS_TEXT + 4], eta[UNITS_TEXT];
 	bool ended = job_state_final(job->state), up = job->kind == JOB_UPLOAD;
-	char letter = !ended ? (up ? 'U' : 'D') : job->state == JOB_STATE_DONE ? 'C' : 'F';
-	buf_printf(out, "[%c] [", letter);
+	bool failed = ended && job->state != JOB_STATE_DONE;
+	buf_printf(out, "[%s] [", failed ? "F" : ended ? "C" : up ? "U" : "D");
 	put_text(out, job->group, strlen(job->group));
 	buf_printf(out, "] ");
 	put_text(out, job->file, strlen(job->file));
-	if (letter == 'F' || job->state == JOB_STATE_STALLED) {
+	if (failed || job->state == JOB_STATE_STALLED) {
 		buf_printf(out, ": ");
 		const char *why = job->error.code != SHOAL_OK ? job->error.message : job_state_word(job->state);
 		put_text(out, why, strlen(why));

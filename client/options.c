@@ -1,6 +1,7 @@
 /* client/options.c */
 #include "client/options.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,6 +97,7 @@ static enum shoal_err set_list(struct options *o, const struct option_entry *t, 
 static enum shoal_err set_number(struct options *o, const struct option_entry *t, const char *text, struct error *e)
 {
 	char *end;
+	assert(text != NULL); /* whoever has no word for it has told so */
 	unsigned long n = strtoul(text, &end, 10);
 	bool threads = t->offset == AT(threads), number = text[0] >= '0' && text[0] <= '9' && *end == '\0';
 	if (threads && (!number || n < THREADS_LEAST || n > THREADS_MOST))

@@ -122,7 +122,7 @@ static uint8_t *data_place(struct peer_conn *c, size_t *room)
 		ask->buf = piece_pool_take(ask->io->pool);
 	if (ask->buf == NULL) {
 		c->read_paused = true;
-		conn_sleep(c, RETRY_MS * 1000);
+		conn_sleep(c, RETRY_MS * UINT64_C(1000));
 		return NULL;
 	}
 	*room = allowed(c, ask, c->data_left);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Static checks, as far as the tools are installed: banned calls, clang-tidy, cppcheck, shellcheck, luac.
+# Static checks, as far as the tools are installed: banned calls, clang-tidy, shellcheck, luac.
 set -u
 code=0
 sources=$(git ls-files 'core/*.c' 'core/*.h' 'tracker/*.[ch]' 'client/*.[ch]')
@@ -17,10 +17,6 @@ if command -v shellcheck >/dev/null; then
 	shellcheck $(git ls-files '*.sh' .ci/run) || code=1
 fi
 flags='-I. -Ibuild/gen -I/usr/include/lua5.4 -std=gnu11 -D_GNU_SOURCE -DOPENSSL_SUPPRESS_DEPRECATED -DSHOAL_VERSION="lint"'
-if command -v cppcheck >/dev/null; then
-	cppcheck -q --error-exitcode=1 --inline-suppr --suppress=missingIncludeSystem --enable=warning,portability \
-		--std=c11 -I. core tracker client || code=1
-fi
 if command -v clang-tidy >/dev/null; then
 	# shellcheck disable=SC2086
 	clang-tidy -quiet $(git ls-files 'core/*.c' 'tracker/*.c' 'client/*.c') -- $flags || code=1

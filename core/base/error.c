@@ -48,7 +48,7 @@ enum shoal_err error_from_wire(unsigned number)
 	return number < SHOAL_ERR_COUNT ? (enum shoal_err)number : SHOAL_EINTERNAL;
 }
 
-enum shoal_err error_set(struct error *e, enum shoal_err code, const char *fmt, ...)
+enum shoal_err (error_set)(struct error *e, enum shoal_err code, const char *fmt, ...)
 {
 	if (e != NULL) {
 		va_list ap;
@@ -75,7 +75,7 @@ static enum shoal_err kind_of_errno(int number)
 	}
 }
 
-enum shoal_err error_errno(struct error *e, const char *fmt, ...)
+enum shoal_err (error_errno)(struct error *e, const char *fmt, ...)
 {
 	int number = errno;
 	enum shoal_err code = kind_of_errno(number);

@@ -211,7 +211,7 @@ static unsigned default_max_conns(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > CONN_TABLE_MAX)
 		return CONN_TABLE_MAX;
-	return limit.rlim_cur > 2 * FDS_FOR_OTHERS ? (unsigned)limit.rlim_cur - FDS_FOR_OTHERS : FDS_FOR_OTHERS;
+	return limit.rlim_cur > FDS_FOR_OTHERS + FDS_FOR_OTHERS ? (unsigned)limit.rlim_cur - FDS_FOR_OTHERS : FDS_FOR_OTHERS;
 }
 
 struct net_env *net_env_new(const struct net_env_config *config, struct error *e)
