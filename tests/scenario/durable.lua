@@ -32,7 +32,11 @@ T.case("a running tracker says how it is; a stopped one can be checked", functio
   local one = c.trackers[1]
   t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("g"))))
   t.ok(c.alice:upload_file(c:file("f", 900000), "g"):wait(20))
-  local code, out, err = tool("--status", one.dir)
+  local code, out, err
+  t.eventually(function()
+    code, out, err = tool("--status", one.dir)
+    return code ~= 0 or out:find(" 0 operations behind", 1, true)
+  end, 20)
   t.eq(code, 0, err)
   t.match(out, "tracker 1 at " .. one.addr:gsub("%p", "%%%0") .. ": self")
   t.match(out, "tracker 2 at .-: connected, 0 operations behind, heard %d+%.%d s ago, its clock [+-]%d")
