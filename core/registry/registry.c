@@ -158,6 +158,7 @@ void registry_cut_free(struct registry_cut *cut)
 {
 	if (cut == NULL)
 		return;
+	assert(cut->rows != NULL || cut->n == 0);
 	for (size_t i = 0; i < cut->n; i++)
 		row_unref(cut->rows[i]);
 	free(cut->rows);

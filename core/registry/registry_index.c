@@ -285,6 +285,7 @@ bool entry_prepare(struct registry *reg, const struct row *row)
 
 static void digest_move(struct registry *reg, struct entry *e, const struct row *row)
 {
+	assert(e->last != NULL);
 	struct digest *d = &reg->digests[slot_of(e->last->table)];
 	const struct row *before = entry_row(e);
 

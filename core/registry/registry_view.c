@@ -147,7 +147,7 @@ static struct group_summary summarise(const struct registry *reg, const struct h
 
 	for (const struct link *l = hub->first; l != NULL; l = l->next) {
 		const struct mem_row *m = entry_view(reg, link_entry(l, INDEX_GROUP_MEMS));
-		if (first_instance(reg, m) != m)
+		if (m == NULL || first_instance(reg, m) != m)
 			continue;
 		if (m->phase == MEM_ASKED) {
 			s.asked++;

@@ -230,6 +230,7 @@ static const struct column *join_columns(const struct column *a, const struct co
 
 static size_t write_column(uint8_t *out, const struct column *c)
 {
+	assert(c->value != NULL);
 	if (out != NULL)
 		memcpy(out, c->value - COLUMN_HEAD, (size_t)c->len + COLUMN_HEAD);
 	return (size_t)c->len + COLUMN_HEAD;
