@@ -70,7 +70,7 @@ bool sockaddr_from_numeric(const struct address *addr, struct sockaddr_storage *
 
 bool sockaddr_peer_of(int fd, struct address *out)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
 	if (getpeername(fd, (struct sockaddr *)&ss, &len) != 0)
@@ -81,7 +81,7 @@ bool sockaddr_peer_of(int fd, struct address *out)
 
 bool sockaddr_local_of(int fd, struct address *out)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
