@@ -14,6 +14,8 @@
 #include "client/meta.h"
 #include "client/transfer_impl.h"
 
+enum { DISK_RETRY_MS = 2000 }; /* a full disk is tried again so often */
+
 enum download_phase {
 	PHASE_FIND,
 	PHASE_META,
@@ -135,6 +137,8 @@ void download_own_free(struct download *dl);  /* its task is not out */
 void download_limit_set(struct download *dl, uint64_t bytes_per_s);
 /* Before the swarm is run: what time has brought. After it: when the next piece can be paid for, if that is sooner. */
 void download_limit_fill(struct download *dl, uint64_t now_us);
+/* The disk is full: one piece is asked for, to see whether there is room again. */
+void download_limit_try(struct download *dl);
 void download_limit_wait(struct download *dl, uint64_t now_us);
 
 /* -- download_disk.c */

@@ -11,7 +11,6 @@
 #include "core/base/name.h"
 
 enum {
-	DISK_RETRY_MS = 2000,
 	SMALL_FILE = 16 << 20, /* published in batches: one syncfs for many */
 	BATCH_MOST = 64,
 	FRONT_LATE = 64 << 20, /* twice the window that is fetched at random: the front comes on in leaps */

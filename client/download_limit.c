@@ -41,6 +41,8 @@ void download_limit_fill(struct download *dl, uint64_t now_us)
 	uint64_t budget = swarm_budget(dl->swarm);
 
 	set_reading(dl, shared);
+	if (dl->disk_full)
+		return; /* one piece at a time is tried */
 	if (dl->rate_limit == 0) {
 		swarm_set_budget(dl->swarm, UINT64_MAX);
 		return;
@@ -54,11 +56,18 @@ void download_limit_fill(struct download *dl, uint64_t now_us)
 	dl->rate_at_us = now_us;
 }
 
+void download_limit_try(struct download *dl)
+{
+	swarm_set_budget(dl->swarm, PIECE_SIZE);
+	swarm_hold(dl->swarm, dl->paused);
+	dl->swarm_due = true;
+}
+
 void download_limit_wait(struct download *dl, uint64_t now_us)
 {
 	uint64_t budget = swarm_budget(dl->swarm), piece = dl->wanted.size < PIECE_SIZE ? dl->wanted.size : PIECE_SIZE;
 
-	if (dl->rate_limit == 0 || budget >= piece)
+	if (dl->rate_limit == 0 || dl->disk_full || budget >= piece)
 		return;
 	uint64_t at_us = now_us + (uint64_t)((double)(piece - budget) * 1e6 / (double)dl->rate_limit) + 1;
 	if (at_us < dl->swarm_at_us)

@@ -11,7 +11,6 @@
 
 enum {
 	STEP_PIECES = 32,
-	DISK_RETRY_MS = 2000,
 };
 
 struct own_copy {

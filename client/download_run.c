@@ -6,8 +6,6 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 
-enum { DISK_RETRY_MS = 2000 };
-
 static struct download *of_channel(const struct channel *ch)
 {
 	return ch->file == NULL ? NULL : ch->file->download;
@@ -250,6 +248,7 @@ static void on_piece_ok(struct download *dl, struct channel *ch, uint32_t piece)
 	job_count(&dl->job, storage_verified_bytes(dl->st));
 	if (dl->disk_full) {
 		dl->disk_full = false;
+		dl->rate_at_us = 0; /* the budget was that of a try */
 		download_hold(dl);
 	}
 	if (dl->job.info.state == JOB_STATE_STALLED)
@@ -273,7 +272,7 @@ static void on_piece_bad(struct download *dl, struct channel *ch, uint32_t piece
 
 static void on_disk_error(struct download *dl, struct channel *ch, const struct piece_ask *ask)
 {
-	swarm_on_piece_done(dl->swarm, ch->source, ask->piece, SWARM_LOST, clock_mono_us());
+	swarm_on_piece_done(dl->swarm, ch->source, ask->piece, SWARM_UNKEPT, clock_mono_us());
 	if (ask->error.code != SHOAL_EDISKFULL) {
 		download_fail(dl, &ask->error);
 		return;

@@ -106,6 +106,11 @@ static void retry_disk(struct download *dl, uint64_t now_ms)
 {
 	if (!dl->disk_full || now_ms < dl->disk_retry_ms || dl->tasks > 0)
 		return;
+	if (dl->phase == PHASE_RUN) { /* full until a piece has found room */
+		dl->disk_retry_ms = now_ms + DISK_RETRY_MS;
+		download_limit_try(dl);
+		return;
+	}
 	dl->disk_full = false;
 	dl->disk_retry_ms = 0;
 	if (dl->phase == PHASE_OPEN)
@@ -114,8 +119,6 @@ static void retry_disk(struct download *dl, uint64_t now_ms)
 		download_own_step(dl);
 	else if (dl->phase == PHASE_FINISH)
 		download_finish(dl);
-	else
-		download_hold(dl);
 }
 
 void download_tick(struct job *j, uint64_t now_ms)

@@ -389,6 +389,9 @@ void swarm_on_piece_done(struct swarm *sw, struct swarm_peer *peer, uint32_t pie
 		if (rq != NULL) /* else it was cancelled: it ends short as it should */
 			back_off(peer, now_us);
 		break;
+	case SWARM_UNKEPT:
+		sw->wasted += got;
+		break;
 	}
 }
 

@@ -95,7 +95,8 @@ void swarm_on_piece_bytes(struct swarm *sw, struct swarm_peer *peer, uint32_t pi
 enum swarm_result {
 	SWARM_OK,   /* verified and written: we have it now */
 	SWARM_BAD,  /* the hash is wrong */
-	SWARM_LOST, /* ended short, or could not be written: nobody's fault, the piece is free again */
+	SWARM_LOST, /* ended short: the piece is free again, and is better asked for elsewhere */
+	SWARM_UNKEPT, /* we could not write it: the piece is free again, and its giver did well */
 };
 /* A transfer has ended. Also good for one that was told to be ignored: SWARM_OK counts whoever it came from. */
 void swarm_on_piece_done(struct swarm *sw, struct swarm_peer *peer, uint32_t piece, enum swarm_result result,

@@ -620,6 +620,23 @@ static void a_budget_pays_for_whole_pieces(void)
 	swarm_free(sw);
 }
 
+/* Our disk was full: whoever gave the piece is asked again at once. */
+static void what_we_could_not_keep_is_nobodys_fault(void)
+{
+	struct swarm *sw = make(4, SWARM_SEQUENTIAL, 0);
+	struct swarm_peer *a = add(sw, 1, true, 0);
+
+	CHECK_INT(run(sw, SECOND).requests, ==, 1);
+	CHECK_INT(swarm_on_piece_begin(sw, a, 0, 0, SECOND), ==, SWARM_TAKE);
+	swarm_on_piece_bytes(sw, a, 0, PIECE, SECOND);
+	swarm_on_piece_done(sw, a, 0, SWARM_UNKEPT, SECOND);
+	struct outcome o = run(sw, SECOND);
+	CHECK_INT(o.requests, >=, 1);
+	CHECK_INT(asked(&o, a), ==, 0);
+	CHECK_INT(a->bad + a->silences, ==, 0);
+	swarm_free(sw);
+}
+
 /* Nobody is silent who was asked for nothing, and what is doubled is paid for, too. */
 static void without_a_budget_nobody_is_accused(void)
 {
@@ -658,6 +675,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(eight_false_haves_drop),
 	TEST(two_million_pieces_are_picked_in_microseconds),
 	TEST(a_budget_pays_for_whole_pieces),
+	TEST(what_we_could_not_keep_is_nobodys_fault),
 	TEST(without_a_budget_nobody_is_accused),
 	TEST(no_memory_is_an_answer),
 };
