@@ -132,6 +132,9 @@ static enum shoal_err check_finished(struct storage *st, const struct storage_op
 	if (!same)
 		return error_set(e, SHOAL_EEXISTS, "'%s' is there already with other content", st->path);
 	st->start = STORAGE_COMPLETE;
+	set_part_names(st);
+	if (st->have != NULL)
+		journal_forget_stale(st);
 	st->device = stamp.device;
 	st->inode = stamp.inode;
 	if (st->have != NULL)

@@ -85,6 +85,9 @@ bool journal_load(struct storage *st);
 /* Forgets every entry, on the disk as well. */
 enum shoal_err journal_reset(struct storage *st, struct error *e);
 
+/* The file is there, whole, and no part file: a journal that a crash has left between the two steps goes, too. */
+void journal_forget_stale(const struct storage *st);
+
 /* -- storage_front.c */
 /* Hashes to the end; the whole file must be verified. */
 enum shoal_err front_complete(struct storage_front *f, struct id32 *hash, struct error *e);

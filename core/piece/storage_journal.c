@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/buf.h"
@@ -128,6 +129,37 @@ bool journal_load(struct storage *st)
 	if (st->mark.bytes % PIECE_SIZE != 0 || st->mark.bytes > atomic_load(&st->front_bytes))
 		st->mark.bytes = 0;
 	return found;
+}
+
+/* Entries about this very content, or room for them, and nothing else. */
+static bool is_stale(const struct storage *st, int fd, uint8_t *p)
+{
+	static const uint8_t never[8];
+	struct file_reader r = { .fd = fd, .pos = UINT64_MAX };
+	unsigned ours = 0;
+	struct stat s;
+
+	if (fstat(fd, &s) != 0 || (uint64_t)s.st_size > entry_offset(st, 1) * 2)
+		return false;
+	for (uint64_t slot = 0; slot < 2 && entry_offset(st, slot) + entry_len(st) <= (uint64_t)s.st_size; slot++) {
+		if (file_reader_read(&r, entry_offset(st, slot), p, entry_len(st), NULL) != SHOAL_OK ||
+		    (memcmp(p, never, sizeof(never)) != 0 && !entry_good(st, p)))
+			return false;
+		ours++;
+	}
+	return ours > 0;
+}
+
+void journal_forget_stale(const struct storage *st)
+{
+	int fd = folder_has(st->folder, st->part_name) ? -1 : folder_open_file(st->folder, st->state_name, O_RDONLY);
+	uint8_t *p = fd < 0 ? NULL : try_alloc(entry_len(st));
+
+	if (p != NULL && is_stale(st, fd, p))
+		unlinkat(st->folder, st->state_name, 0);
+	free(p);
+	if (fd >= 0)
+		close(fd);
 }
 
 bool storage_flush_due(const struct storage *st)

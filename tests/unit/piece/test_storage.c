@@ -402,6 +402,36 @@ static void policies_for_a_name_that_is_taken(void)
 	lab_free(&l);
 }
 
+/* Killed between giving the file its name and removing the journal. */
+static void a_journal_without_its_part_file_goes(void)
+{
+	for (unsigned flushed = 0; flushed < 2; flushed++) {
+		struct lab l = lab_new(3 * PIECE_SIZE);
+		struct storage *st = must_open(&l, STORAGE_FRESH);
+		char *part = at(&l, "song.flac.part"), *name = at(&l, "song.flac");
+		fetch(&l, st, 0, 3);
+		if (flushed == 1) {
+			struct storage_flush *fl = storage_flush_new(st);
+			CHECK_INT(storage_flush_run(fl, NULL), ==, SHOAL_OK);
+			storage_flush_free(fl);
+		}
+		CHECK_INT(link(part, name), ==, 0);
+		CHECK_INT(unlink(part), ==, 0);
+		CHECK(exists(&l, "song.flac.part.state"));
+		storage_close(st, NULL);
+		l.options.on_exists = STORAGE_EXISTS_RESUME;
+		st = must_open(&l, STORAGE_COMPLETE);
+		CHECK(!exists(&l, "song.flac.part.state"));
+		storage_close(st, NULL);
+		put_file(&l, "song.flac.part.state", "a user's own", 12); /* is left alone */
+		storage_close(must_open(&l, STORAGE_COMPLETE), NULL);
+		CHECK(holds(&l, "song.flac.part.state", "a user's own", 12));
+		free(part);
+		free(name);
+		lab_free(&l);
+	}
+}
+
 static void a_name_that_appears_late_is_not_overwritten(void)
 {
 	struct lab l = lab_new(100);
@@ -810,6 +840,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(an_entry_with_an_absurd_number_is_not_believed),
 	TEST(a_part_file_of_the_wrong_size_is_not_believed),
 	TEST(policies_for_a_name_that_is_taken),
+	TEST(a_journal_without_its_part_file_goes),
 	TEST(a_name_that_appears_late_is_not_overwritten),
 	TEST(names_cannot_leave_the_folder),
 	TEST(links_in_the_way_are_not_followed),
