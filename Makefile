@@ -164,8 +164,10 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@scripts/demo.sh $(FILE)
 bench: all $(BENCH)
-	tests/bench/run.sh
-	B=$(B) tests/bench/tracker.sh
+	B=$(B) CASES='$(CASES)' tests/bench/run.sh
+	$(if $(CASES),,B=$(B) tests/bench/tracker.sh)
+bench-peers:
+	PACKAGES='aria2 python3-libtorrent transmission-daemon nginx-light curl iproute2 openssl' scripts/deps.sh
 bench-tracker: all $(BENCH)
 	B=$(B) tests/bench/tracker.sh
 # Clients that lose their tracker: CLIENTS=10000 needs as many descriptors.

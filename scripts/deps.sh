@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs what building and testing shoal needs; does nothing when all is there. Debian and Ubuntu; needs root or sudo.
+# Installs what building and testing shoal needs, or PACKAGES; does nothing when all is there. Debian and Ubuntu; needs root
+# or sudo.
 set -eu
 packages='gcc libc6-dev pkg-config make liblua5.4-dev libssl-dev libreadline-dev libevent-dev libsqlite3-dev libjansson-dev
 	uthash-dev libcmocka-dev perl'
+packages=${PACKAGES:-$packages}
 missing=
 if command -v dpkg-query >/dev/null 2>&1; then
 	for p in $packages; do

@@ -138,7 +138,7 @@ function Tracker:start()
   argv[#argv + 1] = tostring(self.id)
   self:launch(argv)
   local deadline = proc.mono() + 20
-  while not proc.listens("127.0.0.1", self.port) do
+  while not proc.listens(c.host, self.port) do
     if not self.process:alive() then error(("tracker %d ended at its start"):format(self.id), 0) end
     if proc.mono() > deadline then error(("tracker %d does not listen after 20 s"):format(self.id), 0) end
     shoal.sleep(0.01)
@@ -188,10 +188,11 @@ local function wrap(v)
 end
 
 function methods:launch_client()
-  local argv = { binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
-    "--log-file", self.log }
+  local argv = table.move(self.opts.before or {}, 1, #(self.opts.before or {}), 1, {})
+  for _, word in ipairs{ binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
+    "--log-file", self.log } do argv[#argv + 1] = word end
   if self.cluster.plaintext then argv[#argv + 1] = "--plaintext" end
-  argv[#argv + 1] = "127.0.0.1:0"
+  argv[#argv + 1] = self.opts.listen or "127.0.0.1:0"
   argv[#argv + 1] = self.cluster:info_for(self.name)
   self:launch(argv)
 end
@@ -342,7 +343,7 @@ end
 function Cluster:tracker(id, port)
   local dir = ("%s/tracker-%d-%d"):format(self.dir, id, port)
   proc.mkdir(dir)
-  local tracker = setmetatable({ id = id, name = "tracker " .. id, port = port, addr = "127.0.0.1:" .. port, dir = dir,
+  local tracker = setmetatable({ id = id, name = "tracker " .. id, port = port, addr = self.host .. ":" .. port, dir = dir,
     log = dir .. "/log", cluster = self, clean_code = 0 }, Tracker)
   self.programs[#self.programs + 1] = tracker
   return tracker
@@ -353,7 +354,7 @@ function Cluster:free_ports(n) return proc.free_ports(n) end
 
 local function new_cluster(t, opts)
   local n = opts.trackers or 1
-  local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {},
+  local c = setmetatable({ dir = proc.temp_folder("shoal-test"), programs = {}, trackers = {}, host = opts.host or "127.0.0.1",
     plaintext = opts.plaintext or false, net = opts.faults and proc.network() or false, routes = {},
     tracker_args = opts.tracker_args or {} }, Cluster)
   t.clusters[#t.clusters + 1] = c

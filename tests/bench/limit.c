@@ -1,11 +1,13 @@
 /* tests/bench/limit.c - what this machine can do: sendfile -> recv -> SHA-256 of each piece -> write, over two loopback
- * connections, and nothing else. usage: limit FILE OUTPUT; prints seconds. shoal's cases are measured against it. */
+ * connections, and nothing else. usage: limit FILE OUTPUT; prints seconds and CPU seconds as all contenders do (see
+ * transfers.lua). shoal's cases are measured against it. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -74,6 +76,13 @@ static void run_lanes(struct lane *lanes, void *(*fn)(void *))
 		pthread_join(lanes[i].thread, NULL);
 }
 
+static double cpu_seconds(int who)
+{
+	struct rusage u;
+	getrusage(who, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 int main(int argc, char **argv)
 {
 	struct stat st;
@@ -107,6 +116,8 @@ int main(int argc, char **argv)
 	run_lanes(in, receive_lane);
 	clock_gettime(CLOCK_MONOTONIC, &t1);
 	waitpid(seeder, NULL, 0);
-	printf("%.3f\n", (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9);
+	printf("RESULT seconds=%.3f seeder_cpu=%.2f leecher_cpu=%.2f\n",
+	       (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9, cpu_seconds(RUSAGE_CHILDREN),
+	       cpu_seconds(RUSAGE_SELF));
 	return 0;
 }
