@@ -3,8 +3,10 @@ local M = {}
 
 local SEEDER_KIB, LEECHER_KIB = 32 * 1024, 64 * 1024 -- anonymous memory, whatever the size and the number of peers
 
-local shown = { limit = "limit program", plain = "shoal, in the clear", tls = "shoal, TLS 1.3", upload = "shoal upload_file",
-  curl_pipe = "nginx + curl, tee, SHA-256", transmission = "transmission (over veth)", curl = "nginx + curl, then SHA-256", openssl = "openssl dgst -sha256", cp = "cp -r" }
+local shown = { limit = "limit program", plain = "shoal, in the clear", tls = "shoal, TLS 1.3",
+  upload = "shoal upload_file", curl_pipe = "nginx + curl, tee, SHA-256", curl = "nginx + curl, then SHA-256",
+  transmission = "transmission (over veth)", openssl = "openssl dgst -sha256", cp = "cp -r" }
+local HEAD = "  %-27s %8s %17s %7s %7s %11s %12s %8s"
 
 local function median(runs, key)
   local v = {}
@@ -26,8 +28,9 @@ end
 local function cell(fmt, value) return value and fmt:format(value) or "-" end
 
 function M.head(run)
-  return ("# %d cores, %s, Linux %s; a flush of 256 MiB to %s: %s"):format(run.machine.cores, run.machine.cpu, run.machine.kernel,
-    run.flush_dir, cell("%.2f s", run.flush))
+  local m = run.machine
+  return ("# %d cores, %s, Linux %s; a flush of 256 MiB to %s: %s"):format(m.cores, m.cpu, m.kernel, run.flush_dir,
+    cell("%.2f s", run.flush))
 end
 
 -- One target: what was measured, as text, and whether it is met; nil if a contender is missing.
@@ -42,7 +45,8 @@ local function judge_target(case, t)
     return ("%s: %.2f times %s, to be <= %.2f"):format(t[1], s / other, t[3], t[4] or 1), s <= other * (t[4] or 1)
   elseif t[2] == "link" then
     local perfect = case.size * 8 / (case.mbit * 1e6)
-    return ("%s: %.3f times file / link rate (%.2f s), to be <= %.2f"):format(t[1], s / perfect, perfect, t[3]), s <= perfect * t[3]
+    return ("%s: %.3f times file / link rate (%.2f s), to be <= %.2f"):format(t[1], s / perfect, perfect, t[3]),
+      s <= perfect * t[3]
   end
   local all, ok = {}, true
   for _, r in ipairs(case.results[t[1]].runs) do
@@ -68,22 +72,25 @@ function M.judge(run, case, valid)
   local limit = seconds(case, "limit")
   if limit then
     local most = valid * case.size / (run.machine.cores * case.hash_rate)
-    local text = ("limit program %.3f s, valid up to %.3f s (%.1f x size / (%d cores x %.0f MB/s of openssl speed))"):format(limit,
-      most, valid, run.machine.cores, case.hash_rate / 1e6)
+    local text = ("limit program %.3f s, valid up to %.3f s (%.1f x size / (%d cores x %.0f MB/s of openssl speed))")
+      :format(limit, most, valid, run.machine.cores, case.hash_rate / 1e6)
     case.verdicts[1] = (limit <= most and "valid   " or "INVALID ") .. text
     if limit > most then run.invalid[#run.invalid + 1] = ("case %s: %s"):format(case.name, text) end
   end
   for _, t in ipairs(case.targets) do
     local text, ok = judge_target(case, t)
-    if text and t[2] ~= "floor" then note(run, case, text, ok) end
-    if text and t[2] == "floor" and not ok then run.invalid[#run.invalid + 1] = ("case %s: %s"):format(case.name, text) end
+    if text and t[2] ~= "floor" then
+      note(run, case, text, ok)
+    elseif text and not ok then
+      run.invalid[#run.invalid + 1] = ("case %s: %s"):format(case.name, text)
+    end
   end
   for _, name in ipairs{ "plain", "tls" } do
     local r = case.results[name]
     local seeder, leecher = r and largest(r.runs, "seeder_kib"), r and largest(r.runs, "leecher_kib")
     if seeder and leecher then
-      note(run, case, ("%s: anonymous memory %.0f and %.0f MiB, to be <= 32 and 64"):format(name, seeder / 1024, leecher / 1024),
-        seeder <= SEEDER_KIB and leecher <= LEECHER_KIB)
+      note(run, case, ("%s: anonymous memory %.0f and %.0f MiB, to be <= 32 and 64"):format(name, seeder / 1024,
+        leecher / 1024), seeder <= SEEDER_KIB and leecher <= LEECHER_KIB)
     end
   end
 end
@@ -91,7 +98,7 @@ end
 function M.table(case)
   local out = { "", ("case %s: %s, %.0f MiB, %d round%s"):format(case.name, case.what, case.size / 1048576, case.rounds,
     case.rounds == 1 and "" or "s"),
-    ("  %-27s %8s %17s %7s %7s %11s %12s %8s"):format("", "median s", "min..max", "MB/s", "/limit", "CPU s S+L", "anon MiB S+L", "shares") }
+    HEAD:format("", "median s", "min..max", "MB/s", "/limit", "CPU s S+L", "anon MiB S+L", "shares") }
   for _, name in ipairs(case.who) do
     local r, limit = case.results[name], seconds(case, "limit")
     local s, min, max = median(r.runs, "seconds")
@@ -112,7 +119,8 @@ function M.table(case)
 end
 
 function M.json(run)
-  local out = { machine = run.machine, flush_256_mib_seconds = run.flush, invalid = run.invalid, missed = run.missed, cases = {} }
+  local out = { machine = run.machine, flush_256_mib_seconds = run.flush, invalid = run.invalid, missed = run.missed,
+    cases = {} }
   for i, case in ipairs(run.cases) do
     local c = { name = case.name, what = case.what, bytes = case.size, seeders = case.seeders, leechers = case.leechers,
       mbit = case.mbit, hash_bytes_per_second = case.hash_rate, verdicts = case.verdicts, contenders = {} }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# net.sh PEERS MBIT SLOW CMD...: CMD in network namespaces of its own. The tracker's, which is CMD's, is 10.77.0.1; peer n
-# is 10.77.1.n in namespace p<n>, behind a link of MBIT Mbit/s each way (tc tbf; 0: not limited). Peer SLOW has 1 Mbit/s (0: none has).
+# net.sh PEERS MBIT SLOW CMD...: CMD in network namespaces of its own. The tracker's, which is CMD's, is 10.77.0.1; peer
+# n is 10.77.1.n in namespace p<n>, behind a link of MBIT Mbit/s each way (tc tbf; 0: not limited). Peer SLOW has
+# 1 Mbit/s (0: none has).
 # All of it is in namespaces of this process, and gone with it. Needs root.
 set -eu
 if [ "${BENCH_NET:-}" != 1 ]; then

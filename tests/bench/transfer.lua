@@ -1,8 +1,8 @@
 -- One measurement of shoal: PATH, a file or a folder, from SEEDERS clients to LEECHERS clients at once.
 --   shoal --test tests/bench/transfer.lua -- PATH [plain|tls] [SEEDERS] [LEECHERS] [VARIANT]
--- Prints RESULT key=value...: seconds until the last leecher has it verified, seconds of the last upload_file, CPU seconds of
--- all seeders and all leechers together, the largest anonymous memory of one of each, and what part each seeder gave, in
--- percent. What was received is compared with PATH after the clock has stopped.
+-- Prints RESULT key=value...: seconds until the last leecher has it verified, seconds of the last upload_file, CPU
+-- seconds of all seeders and all leechers together, the largest anonymous memory of one of each, and what part each seeder
+-- gave, in percent. What was received is compared with PATH after the clock has stopped.
 -- BENCH_NET=1: in the namespaces of net.sh, the n-th client in p<n>. VARIANT "stopped": the last leecher is stopped
 -- half-way, and not waited for; net.sh gave the one before it a slow link, and that one is not waited for either.
 local T = require "shoal.test"

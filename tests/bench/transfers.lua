@@ -1,9 +1,9 @@
 -- make bench: the cases of docs/performance.md, contenders alternating within a case (run.sh calls this).
 --   shoal --test tests/bench/transfers.lua -- FOLDER JSON [CASE...]
--- FOLDER has room for the files; JSON is where the result goes. Environment: ROUNDS, SIZE (bytes, instead of each case's).
--- A contender is a program that prints RESULT key=value...: limit.c, transfer.lua for shoal, and an adapter of peers/ for
--- each other tool, used if it is installed. The run fails if shoal or the limit program does, if what arrived is not what was
--- sent, if the limit program is slower than what hashing on this machine allows, or shoal slower than half of it (case A).
+-- FOLDER has room for the files; JSON is where the result goes. Environment: ROUNDS, SIZE (bytes, for all cases).
+-- A contender is a program that prints RESULT key=value...: limit.c, transfer.lua for shoal, and an adapter of peers/
+-- for each other tool, used if it is installed. The run fails if shoal or the limit program does, if what arrived is not
+-- what was sent, if the limit program is slower than hashing on this machine allows, or shoal slower than half of it (A).
 local T = require "shoal.test"
 local proc = require "shoal.proc"
 local report = require "bench_report"
@@ -37,8 +37,9 @@ end
 
 local function in_net(case, argv, always)
   if not case.mbit and not always then return argv end
-  return table.move(argv, 1, #argv, 5, { here .. "/net.sh", tostring(case.seeders + case.leechers), tostring(case.mbit or 0),
-    case.variant == "stopped" and tostring(case.seeders + case.leechers - 1) or "0" })
+  local peers = case.seeders + case.leechers
+  return table.move(argv, 1, #argv, 5, { here .. "/net.sh", tostring(peers), tostring(case.mbit or 0),
+    tostring(case.variant == "stopped" and peers - 1 or 0) })
 end
 
 local function shoal_with(mode)
@@ -89,11 +90,13 @@ local cases = {
   { name = "A", what = "1 seeder -> 1 leecher, in the clear", size = GIB, rounds = 3,
     who = { "limit", "plain", "libtorrent", "curl_pipe", "aria2", "transmission" },
     targets = { { "plain", "ratio", 0.65 }, { "plain", "floor", 0.5 } } },
-  { name = "A-tls", what = "1 seeder -> 1 leecher, encrypted", size = GIB, rounds = 3, who = { "limit", "tls", "libtorrent" },
+  { name = "A-tls", what = "1 seeder -> 1 leecher, encrypted", size = GIB, rounds = 3,
+    who = { "limit", "tls", "libtorrent" },
     targets = { { "tls", "ratio", 0.45 }, { "tls", "times", "libtorrent", 1.0 } } },
   { name = "B", what = "as A, 3.6 GB", size = 3600000000, rounds = 1, who = { "limit", "plain", "libtorrent" },
     targets = { { "plain", "ratio", 0.85 } } },
-  { name = "C", what = "4 seeders -> 1 leecher", size = GIB, rounds = 3, seeders = 4, who = { "limit", "plain", "libtorrent" },
+  { name = "C", what = "4 seeders -> 1 leecher", size = GIB, rounds = 3, seeders = 4,
+    who = { "limit", "plain", "libtorrent" },
     targets = { { "plain", "ratio", 0.85 }, { "plain", "shares", 15, 35 } } },
   { name = "D", what = "1 seeder -> 4 leechers", size = 512 * MIB, rounds = 3, leechers = 4,
     who = { "plain", "libtorrent", "curl" },
@@ -102,8 +105,8 @@ local cases = {
     who = { "tls", "libtorrent", "aria2" }, targets = { { "tls", "link", 1.08 } } },
   { name = "E2", what = "1 -> 32, each behind 50 Mbit/s", size = 32 * MIB, rounds = 1, leechers = 32, mbit = 50,
     who = { "tls" }, targets = { { "tls", "link", 1.35 } } },
-  { name = "E2-slow", what = "E, one leecher at 1 Mbit/s, one stopped half-way", size = 128 * MIB, rounds = 1, leechers = 4,
-    mbit = 200, variant = "stopped", who = { "tls" }, targets = { { "tls", "link", 1.25 } } },
+  { name = "E2-slow", what = "E, one leecher at 1 Mbit/s, one stopped half-way", size = 128 * MIB, rounds = 1,
+    leechers = 4, mbit = 200, variant = "stopped", who = { "tls" }, targets = { { "tls", "link", 1.25 } } },
   { name = "F", what = "1000 files of 16 KiB, 1 -> 1", count = 1000, size = 1000 * 16384, rounds = 3,
     who = { "plain", "libtorrent", "curl", "aria2", "cp" }, targets = { { "plain", "times", "libtorrent", 1.0 } } },
   { name = "G", what = "upload_file", size = GIB, rounds = 3, leechers = 0, who = { "upload", "openssl" },
@@ -124,8 +127,8 @@ local function make_files(case)
   local stream = "openssl enc -aes-128-ctr -K 0 -iv 0 -in /dev/zero 2>/dev/null"
   local path = ("%s/%s"):format(folder, case.count and "many" or case.size .. ".bin")
   if case.count then
-    assert(shell(([[[ -d %s ] || { mkdir %s && cd %s && %s | head -c %d | split -b %d -a 4 -d - f; }]]):format(path, path, path,
-      stream, case.size, case.size // case.count)))
+    assert(shell(([[[ -d %s ] || { mkdir %s && cd %s && %s | head -c %d | split -b %d -a 4 -d - f; }]]):format(path,
+      path, path, stream, case.size, case.size // case.count)))
   else
     assert(shell(("[ -f %s ] || %s | head -c %d >%s"):format(path, stream, case.size, path)))
   end
@@ -180,8 +183,8 @@ end
 
 local function flush_seconds()
   local where = os.getenv("FLUSH_DIR") or "/var/tmp"
-  local _, text = shell(("f=$(mktemp %s/shoal-bench.XXXXXX) && dd if=/dev/zero of=$f bs=1M count=256 conv=fsync; rm -f $f")
-    :format(where))
+  local line = "f=$(mktemp %s/shoal-bench.XXXXXX) && dd if=/dev/zero of=$f bs=1M count=256 conv=fsync; rm -f $f"
+  local _, text = shell(line:format(where))
   return tonumber(text:match("copied, ([%d.]+) s")), where
 end
 

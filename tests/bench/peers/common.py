@@ -1,9 +1,9 @@
 """What the adapters of the peers share: a torrent, a bare tracker, programs in network namespaces, the meter.
 
 Each adapter is called as ADAPTER PATH WORK SEEDERS LEECHERS: PATH, a file or a folder, goes from the seeders to all the
-leechers at once. It prints one line RESULT key=value... as tests/bench/transfer.lua does; what was received is compared with
-PATH after the clock has stopped. Nothing leaves this machine: loopback, or with BENCH_NET=1 the namespaces of net.sh,
-in which the n-th program is in namespace p<n> with address 10.77.1.<n>; discovery is off."""
+leechers at once. It prints one line RESULT key=value... as tests/bench/transfer.lua does; what was received is compared
+with PATH after the clock has stopped. Nothing leaves this machine: loopback, or with BENCH_NET=1 the namespaces of
+net.sh, in which the n-th program is in namespace p<n> with address 10.77.1.<n>; discovery is off."""
 import filecmp
 import hashlib
 import http.server

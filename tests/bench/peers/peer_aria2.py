@@ -7,10 +7,10 @@ from common import Run, free_port, make_torrent, start_tracker
 
 
 def argv(run, nth, folder):
-    return ["aria2c", "--no-conf", "--quiet", "--enable-dht=false", "--enable-dht6=false", "--enable-peer-exchange=false",
-             "--bt-enable-lpd=false", "--disable-ipv6", "--listen-port=%d" % free_port(), "--dir=" + folder, "--file-allocation=none",
-             "--bt-max-peers=0", "--seed-ratio=0.0", "--bt-tracker-interval=1", "--bt-request-peer-speed-limit=0",
-             "--interface=" + run.host(nth)]
+    return ["aria2c", "--no-conf", "--quiet", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
+            "--enable-peer-exchange=false", "--disable-ipv6", "--listen-port=%d" % free_port(), "--dir=" + folder,
+            "--file-allocation=none", "--bt-max-peers=0", "--seed-ratio=0.0", "--bt-tracker-interval=1",
+            "--bt-request-peer-speed-limit=0", "--interface=" + run.host(nth)]
 
 
 def main():

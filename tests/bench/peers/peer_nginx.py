@@ -12,7 +12,8 @@ worker_processes 1; master_process off; daemon off; pid {work}/nginx.pid; error_
 events {{ worker_connections 2048; }}
 http {{
     access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
-    client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
+    client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work};
+    uwsgi_temp_path {work}; scgi_temp_path {work};
     server {{ listen {host}:{port}; root {root}; }}
 }}
 """
