@@ -1,6 +1,7 @@
 #!/bin/sh
 # make bench: what a transfer costs, beside what the machine can do and beside other programs (transfers.lua).
 # make bench CASES="A C" runs some of A A-tls B C D E E2 E2-slow F G; ROUNDS=5 and SIZE=268435456 change all of them.
+# A-transmission runs only if it is named: that program waits up to 25 s before it lets anybody have something.
 # E and E2 need root, for network namespaces, and are left out without it.
 # The files lie in memory (/dev/shm) if there is room, since shoal flushes to the disk before it says done and the limit
 # program does not; what a flush costs on this disk is printed beside. BENCH_DIR=/some/folder measures there instead.
