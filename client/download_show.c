@@ -152,11 +152,11 @@ static const char *source_state(const struct download *dl, const struct source *
 {
 	struct swarm_peer_stats s;
 
-	if (src->channel == NULL && swarm_banned(dl->swarm, &src->identity, clock_mono_us(), NULL) != SWARM_FINE)
+	if (dl->swarm != NULL && src->channel == NULL && swarm_banned(dl->swarm, &src->identity, clock_mono_us(), NULL) != SWARM_FINE)
 		return "dropped";
 	if (src->channel == NULL)
 		return src->trying ? "connecting" : src->last != NULL ? "unreachable" : "known";
-	if (src->channel->source == NULL)
+	if (dl->swarm == NULL || src->channel->source == NULL)
 		return "handshake";
 	swarm_peer_stats(dl->swarm, src->channel->source, clock_mono_us(), &s);
 	out->rate = s.rate;
