@@ -46,7 +46,9 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_TESTS := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
 SIM_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/sim_*.c))
-SCENARIOS := $(sort $(wildcard tests/scenario/*.lua))
+SCENARIOS := $(sort $(wildcard tests/scenario/*.lua)) tests/chaos/chaos.lua
+# Trackers with wrong clocks, for the last one. A sanitizer must be loaded first, so there is none with it.
+SKEW := $(if $(SAN),,$(B)/tests/chaos/skew.so)
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
 # One short line a file; make V=1 shows the commands.
@@ -146,12 +148,17 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
 
+$(B)/tests/chaos/skew.so: tests/chaos/skew.c
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared $< -o $@
+
 unit: $(UNIT_TESTS)
 	tests/run.sh $(UNIT_TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory check-nodeps
-check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
+check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS) $(SKEW)
 	tests/run.sh $(UNIT_TESTS) $(SIM_TESTS) $(SCENARIOS)
 check-asan:
 	$(MAKE) check-nodeps B=build/asan SAN=address,undefined

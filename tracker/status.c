@@ -27,6 +27,18 @@ static void put_rows(const struct tracker *t, struct buf *out)
 	buf_printf(out, " in all %zu\n", sum);
 }
 
+/* Two trackers that show the same line know the same operations and have the same rows. */
+static void put_digest(const struct tracker *t, struct buf *out)
+{
+	uint64_t all = 0;
+	for (unsigned i = 1; i < TABLE_END; i++) {
+		struct digest d = registry_digest(t->reg, i);
+		all = (all * 31 + d.count) * 31 + d.sum;
+	}
+	buf_printf(out, "digest: %016llx at %016llx\n", (unsigned long long)all,
+	           (unsigned long long)vvec_hash(registry_durable_vector(t->reg)));
+}
+
 void tracker_status(struct tracker *t, struct buf *out)
 {
 	struct error e = { 0 };
@@ -43,5 +55,6 @@ void tracker_status(struct tracker *t, struct buf *out)
 	buf_printf(out, "sessions online: %zu, connections here: %u\n", presence_count(t->presence),
 	           HASH_COUNT(t->clients));
 	put_rows(t, out);
+	put_digest(t, out);
 	buf_printf(out, "log: %llu operations\n", (unsigned long long)log_length(t));
 }

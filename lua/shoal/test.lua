@@ -128,17 +128,25 @@ function Program:threads() return proc_status(self.process:pid(), "Threads") or 
 local Tracker = setmetatable({}, { __index = Program })
 Tracker.__index = Tracker
 
-function Tracker:start()
+-- Does it take connections? One that is in another network namespace has an answer of its own.
+function Tracker:listening() return proc.listens(self.cluster.host, self.port) end
+
+function Tracker:launch_tracker()
   local c = self.cluster
-  local argv = { binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
-    "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" }
+  local argv = table.move(self.before or {}, 1, #(self.before or {}), 1, {}) -- words that start it elsewhere
+  for _, word in ipairs{ binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
+    "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" } do argv[#argv + 1] = word end
   if c.plaintext then argv[#argv + 1] = "--plaintext" end
   for _, word in ipairs(c.tracker_args) do argv[#argv + 1] = word end
   argv[#argv + 1] = self.info or c:info_for(self.id)
   argv[#argv + 1] = tostring(self.id)
   self:launch(argv)
+end
+
+function Tracker:start()
+  self:launch_tracker()
   local deadline = proc.mono() + 20
-  while not proc.listens(c.host, self.port) do
+  while not self:listening() do
     if not self.process:alive() then error(("tracker %d ended at its start"):format(self.id), 0) end
     if proc.mono() > deadline then error(("tracker %d does not listen after 20 s"):format(self.id), 0) end
     shoal.sleep(0.01)
@@ -453,8 +461,8 @@ local function print_logs(t)
   end
 end
 
-local function clean(t)
-  local keep = (os.getenv("KEEP") or "") ~= ""
+local function clean(t, keep)
+  keep = keep or (os.getenv("KEEP") or "") ~= ""
   local folders = { t.folder }
   for _, c in ipairs(t.clusters) do folders[#folders + 1] = c.dir end
   for _, folder in ipairs(folders) do
@@ -491,7 +499,7 @@ function T.case(name, fn)
     print_logs(t)
     if not t.todo_reason then failed = failed + 1 end
   end
-  clean(t)
+  clean(t, not ok and not skipped and t.keep_failed) -- t.keep_failed = true: what a failure leaves is worth a look
   io.stdout:flush()
 end
 
