@@ -9,6 +9,7 @@
 
 struct load_ctx {
 	struct loaded *out;
+	struct registry_loader *rows;
 	uint64_t wall_ms;
 	struct buf contents; /* ids of those that are complete: for the rows, which may come later */
 	struct vvec logged;  /* up to where the log has been read */
@@ -18,7 +19,7 @@ struct load_ctx {
 static enum shoal_err on_row(void *ctx, const struct wire_row *row)
 {
 	struct load_ctx *l = ctx;
-	enum shoal_err rc = registry_load(l->out->registry, row);
+	enum shoal_err rc = registry_loader_add(l->rows, row);
 	return rc == SHOAL_EPROTO ? SHOAL_EINTEGRITY : rc;
 }
 
@@ -105,7 +106,11 @@ static enum shoal_err load_all(struct load_ctx *ctx, const char *path, struct er
 		                   .content = on_content };
 	struct error found = { 0 };
 	ctx->e = &found;
-	enum shoal_err rc = store_sqlite_ops.load(ctx->out->store, &sink, e);
+	ctx->rows = registry_loader_new(ctx->out->registry);
+	enum shoal_err rc = ctx->rows == NULL ? SHOAL_EBUSY : store_sqlite_ops.load(ctx->out->store, &sink, e);
+	enum shoal_err end = registry_loader_end(ctx->rows);
+	if (rc == SHOAL_OK)
+		rc = end;
 	if (rc == SHOAL_OK)
 		rc = mark_held(ctx);
 	if (rc == SHOAL_OK)

@@ -20,6 +20,17 @@ struct node_table {
 };
 
 void node_table_fini(struct node_table *t); /* the nodes stay the caller's */
+/* Brings near what node_find() will look at: first the bucket, some hundred instructions later the first node in it. */
+static inline void node_fetch_bucket(const struct node_table *t, uint32_t hash)
+{
+	if (t->buckets != NULL)
+		__builtin_prefetch(&t->buckets[hash & t->mask]);
+}
+static inline void node_fetch_first(const struct node_table *t, uint32_t hash)
+{
+	if (t->buckets != NULL)
+		__builtin_prefetch(t->buckets[hash & t->mask]);
+}
 /* The first node of that hash, and the next one; NULL: no more. The caller compares keys. */
 struct node *node_find(const struct node_table *t, uint32_t hash);
 struct node *node_find_next(const struct node *node);

@@ -101,11 +101,14 @@ void registry_load_hlc(struct registry *reg, uint64_t hlc)
 
 enum shoal_err registry_load(struct registry *reg, const struct wire_row *wire)
 {
-	struct row *row = NULL, *old;
+	struct row *row = NULL;
 	enum shoal_err rc = row_new(wire, &row);
 
-	if (rc != SHOAL_OK)
-		return rc;
+	return rc == SHOAL_OK ? registry_take_row(reg, row) : rc;
+}
+
+enum shoal_err registry_take_row(struct registry *reg, struct row *row)
+{
 	views_trim(reg->views);
 	struct entry *e = entry_get(reg, row);
 	if (e == NULL || !entry_prepare(reg, row)) {
@@ -115,8 +118,7 @@ enum shoal_err registry_load(struct registry *reg, const struct wire_row *wire)
 		return SHOAL_EBUSY;
 	}
 	registry_load_hlc(reg, row_hlc(row));
-	old = entry_set(reg, e, row);
-	row_unref(old);
+	row_unref(entry_set(reg, e, row));
 	return SHOAL_OK;
 }
 

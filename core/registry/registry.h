@@ -34,6 +34,12 @@ uint64_t registry_log(const struct registry *reg);
 
 /* -- loading, before the first change; the order of the calls does not matter. SHOAL_EBUSY: no memory. */
 enum shoal_err registry_load(struct registry *reg, const struct wire_row *row); /* SHOAL_EPROTO: not a row */
+/* Many rows, in any order: they are in their places at the end, which frees the loader, whatever it says. NULL: no
+ * memory. After an error only the end may follow, and what it says does not matter. */
+struct registry_loader;
+struct registry_loader *registry_loader_new(struct registry *reg);
+enum shoal_err registry_loader_add(struct registry_loader *l, const struct wire_row *row); /* as registry_load() */
+enum shoal_err registry_loader_end(struct registry_loader *l); /* NULL is fine */
 enum shoal_err registry_load_vector(struct registry *reg, uint64_t log, uint64_t seq);
 void registry_load_hlc(struct registry *reg, uint64_t hlc);
 /* From records younger than an hour: a retry must be known after a restart too. */

@@ -272,6 +272,17 @@ struct entry *entry_get(struct registry *reg, struct row *row)
 	return e;
 }
 
+unsigned entry_places(const struct registry *reg, const struct row *row, struct place places[PLACES_OF_A_ROW])
+{
+	struct hub_key keys[INDEXES_OF_A_ROW];
+	unsigned n = hub_keys_of(row, keys);
+
+	places[0] = (struct place){ &reg->tables[slot_of(row->table)], entry_hash(reg, row->table, row_key(row)) };
+	for (unsigned i = 0; i < n; i++)
+		places[1 + i] = (struct place){ &reg->hubs, hub_hash(reg, &keys[i]) };
+	return 1 + n;
+}
+
 bool entry_prepare(struct registry *reg, const struct row *row)
 {
 	struct hub_key keys[INDEXES_OF_A_ROW];

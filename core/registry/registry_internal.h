@@ -21,6 +21,7 @@
 
 enum { INDEX_CLOSED = INDEX_COUNT }; /* closed rows whose dot is not covered yet */
 #define INDEXES_OF_A_ROW 3
+#define PLACES_OF_A_ROW (1 + INDEXES_OF_A_ROW)
 #define HUB_KEY_MAX (16 + 240)
 
 struct link {
@@ -96,6 +97,10 @@ struct registry {
 	struct buf found; /* notices not taken yet: wire rows */
 };
 
+/* -- registry.c */
+/* A loaded row into its place; takes over the reference. SHOAL_EBUSY: no memory. */
+enum shoal_err registry_take_row(struct registry *reg, struct row *row);
+
 /* -- registry_index.c */
 /* NULL: it has none now. */
 static inline struct row *entry_row(const struct entry *e)
@@ -105,6 +110,12 @@ static inline struct row *entry_row(const struct entry *e)
 struct entry *entry_find(const struct registry *reg, uint16_t table, struct slice key);
 /* The entry of the row's key, made (without its row) if there is none; NULL: no memory. */
 struct entry *entry_get(struct registry *reg, struct row *row);
+/* Where entry_get() and entry_set() will look for that row: in which tables, for which hashes. Their number. */
+struct place {
+	const struct node_table *table;
+	uint32_t hash;
+};
+unsigned entry_places(const struct registry *reg, const struct row *row, struct place places[PLACES_OF_A_ROW]);
 /* Makes the hubs that the row will need: false: no memory. */
 bool entry_prepare(struct registry *reg, const struct row *row);
 /* Puts the row (prepared, or one that was there before; NULL: none) in place: indexes, digest, view. Takes over the
