@@ -86,7 +86,7 @@ static void took_data(struct peer_conn *c, size_t n)
 		TAILQ_REMOVE(&c->asks, ask, entry);
 		c->into = NULL;
 		verify_put(c->thread, ask);
-	} else if (c->data_left == 0 || (c->untold >= FRAME_LEAST && c->last_in_ms >= c->told_ms + TELL_MS)) {
+	} else if (c->data_left == 0 || c->last_in_ms >= c->told_ms + TELL_MS) {
 		tell_bytes(c);
 	}
 }
