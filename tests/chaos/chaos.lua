@@ -202,6 +202,8 @@ local function run(t, seed)
 end
 
 local seed = number("CHAOS_SEED", os.time() * 1000 % 2147483647 + math.random(1000))
+T.case("the checker notices what is wrong", require("checker").test)
+
 T.case("chaos", function(t)
   t.keep_failed = true
   print(("# seeds %d"):format(seed))
