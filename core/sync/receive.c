@@ -5,17 +5,31 @@
 #include "core/base/planted.h"
 #include "core/sync/sync_state.h"
 
-/* Whoever sends an op has it: our own link need not bring it back. */
-static void note_sender(struct sync_link *l, struct slice record)
+static struct dot dot_of(struct slice record)
 {
 	struct cursor c = cursor_of(record.data, record.len);
-	struct vvec has = { 0 };
+	struct dot dot;
 
 	(void)get_u32(&c); /* version, op, flags: core/wire/record.h */
-	uint64_t log = get_u64(&c);
-	if (vvec_raise(&has, log, get_u64(&c)) == SHOAL_OK)
+	dot.log = get_u64(&c);
+	dot.seq = get_u64(&c);
+	return dot;
+}
+
+/* Whoever sends an op has it: our own link need not bring it back. */
+static void note_sender(struct sync_link *l, struct dot dot)
+{
+	struct vvec has = { 0 };
+
+	if (vvec_raise(&has, dot.log, dot.seq) == SHOAL_OK)
 		sync_receive_note_has(l->peer, &has);
 	vvec_fini(&has);
+}
+
+/* Nobody can know of an operation of this run that was not written here: believed, it would take the numbers of the next. */
+bool sync_receive_invented(const struct sync *s, struct dot dot)
+{
+	return dot.log == registry_log(s->config.registry) && !vvec_covers(registry_vector(s->config.registry), dot);
 }
 
 void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has)
@@ -31,7 +45,10 @@ void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has)
 enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e)
 {
 	struct sync *s = l->sync;
+	struct dot dot = dot_of(record);
 
+	if (sync_receive_invented(s, dot))
+		return error_set(e, SHOAL_EPROTO, "it is of this tracker, and was never written here");
 	if (s->batch_ops == 0)
 		commit_batch_begin(s->config.commit);
 	s->batch_ops++;
@@ -41,7 +58,7 @@ enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct 
 	if (rc == SHOAL_EEXISTS)
 		rc = SHOAL_OK; /* another peer was quicker */
 	if (rc == SHOAL_OK)
-		note_sender(l, record);
+		note_sender(l, dot);
 	if (rc == SHOAL_ECONFLICT) {
 		s->counters.gaps++;
 		(void)error_set(e, rc, "there is a gap before it");
