@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz_step.h - the instructions of fuzz_tracker_step, fuzz_link and fuzz_peer_conn: seeds.c writes
- * them, the targets read them.
+/* tests/fuzz/fuzz_step.h - the instructions of fuzz_tracker_step, fuzz_snapshot, fuzz_link and fuzz_peer_conn:
+ * seeds.c writes them, the targets read them.
  *
  * Each is a byte and what the functions do_*() of the target read behind it. */
 #ifndef SHOAL_TESTS_FUZZ_STEP_H
@@ -20,6 +20,22 @@ enum step {
 	STEP_FAULT,    /* what, how often */
 	STEP_CONSOLE,  /* text */
 	STEP_COUNT
+};
+
+/* fuzz_snapshot; from is a byte: 0 tracker 2, 1 tracker 3. Bits of how: 1 another serial than the last, 2 a wrong count,
+ * 4 (BEGIN) only some tables, then a byte which; (END) a wrong hash, 8 without the frame's last byte,
+ * 16 (BEGIN) a vector with operations of the tracker itself, then u64 up to which; 32 (BEGIN) another time, then u64. */
+enum snap_op {
+	SNAP_OP_BEGIN, /* from, how, rows to come, vector */
+	SNAP_OP_ROWS,  /* from, how, how many, rows */
+	SNAP_OP_END,   /* from, how */
+	SNAP_OP_WHOLE, /* from, how many in the first frame, in the second, vector, rows: nothing is wrong */
+	SNAP_OP_OP,    /* from, name */
+	SNAP_OP_BREAK, /* from */
+	SNAP_OP_TIME,  /* u16 milliseconds */
+	SNAP_OP_FAULT, /* what, how often */
+	SNAP_OP_KILL,
+	SNAP_OP_COUNT
 };
 
 /* fuzz_link */

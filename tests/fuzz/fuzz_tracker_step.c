@@ -19,38 +19,6 @@ SYNC_KINDS(X)
 FUZZ_DEFINE(sync_lease_row, SYNC_LEASE_ROW_FIELDS)
 FUZZ_DEFINE(sync_peer_row, SYNC_PEER_ROW_FIELDS)
 
-/* Ids of what there is now, so that the input can name them by their place. */
-static void fill_pool(struct world *w)
-{
-	struct registry *reg = w->rig.reg;
-	struct fuzz_pool *p = &w->pool;
-	struct registry_iter it = registry_all(reg, TABLE_USER);
-	const struct user_row *u;
-	const struct group_row *g;
-	const struct file_row *f;
-
-	p->n16 = p->n32 = 0;
-	p->wall_ms = rig_wall(&w->rig);
-	while ((u = registry_next(&it)) != NULL && p->n16 < 20)
-		p->ids16[p->n16++] = u->uid;
-	it = registry_all(reg, TABLE_GROUP);
-	while ((g = registry_next(&it)) != NULL && p->n16 < 40)
-		p->ids16[p->n16++] = g->gid;
-	it = registry_all(reg, TABLE_FILE);
-	while ((f = registry_next(&it)) != NULL && p->n16 < FUZZ_IDS)
-		p->ids16[p->n16++] = f->fid;
-	p->ids32[p->n32++] = (struct id32){ { 0 } };
-	p->ids32[p->n32++] = (struct id32){ { 1 } };
-	p->ids32[p->n32++] = w->rig.config.cluster;
-	for (uint64_t size = 0; size <= 600000; size += 300000) { /* contents of 0, 1 and 2 pieces */
-		static const uint8_t hashes[64];
-		struct content_hash h;
-		content_hash_begin(&h, size, &(struct id32){ { 1 } });
-		content_hash_add(&h, hashes, content_pieces(size) * 32);
-		content_hash_end(&h, &p->ids32[p->n32++]);
-	}
-}
-
 static void do_cmd(struct world *w, struct cursor *in)
 {
 	struct fuzz_pool *pool = &w->pool;
@@ -111,12 +79,6 @@ static void do_sync(struct world *w, struct cursor *in)
 	buf_free(&body);
 }
 
-static void put_rows(struct world *w, struct cursor *in, unsigned n, struct buf *rows)
-{
-	while (n-- > 0)
-		fuzz_put_row(&w->pool, in, rows);
-}
-
 /* An op with a right checksum, mostly the next of its log. */
 static void do_op(struct world *w, struct cursor *in)
 {
@@ -140,14 +102,6 @@ static void do_op(struct world *w, struct cursor *in)
 	buf_free(&rows);
 	buf_free(&record);
 	buf_free(&body);
-}
-
-static void put_vector(struct cursor *in, unsigned n, struct buf *vector)
-{
-	for (unsigned i = 0; i < n; i++) {
-		buf_put_u64(vector, 0x2000 + i);
-		buf_put_u64(vector, 1 + get_u8(in));
-	}
 }
 
 /* BEGIN, one frame of ROWS, END, with the right count and hash. */
@@ -231,18 +185,6 @@ static void do_tracker(struct world *w, struct cursor *in)
 	buf_free(&vector);
 }
 
-static void answer_dial(struct world *w, size_t i, uint8_t how)
-{
-	struct rig_conn *c = &w->rig.conns[i];
-	struct env_event ev = { .conn = c->id, .identity = w->rig.config.cluster, .message = "refused" };
-
-	ev.type = how % 4 == 0 ? ENV_CLOSED : ENV_CONNECTED;
-	ev.identity.b[1] = how % 4 == 1;
-	c->closed = ev.type == ENV_CLOSED;
-	w->sides[i].connected = ev.type == ENV_CONNECTED;
-	step(w, &ev);
-}
-
 static void do_dial(struct world *w, struct cursor *in)
 {
 	unsigned which = get_u8(in);
@@ -259,38 +201,12 @@ static void do_dial(struct world *w, struct cursor *in)
 	buf_free(&vector);
 }
 
-static void break_conn(struct world *w, size_t i)
-{
-	struct env_event ev = { .type = ENV_CLOSED, .conn = w->rig.conns[i].id, .message = "reset" };
-	w->rig.conns[i].closed = true;
-	step(w, &ev);
-}
-
 static void do_break(struct world *w, struct cursor *in)
 {
 	unsigned which = get_u8(in);
 	size_t i = which % 2 == 0 ? pick(w, CLIENT, which / 2) : pick_sync(w, which / 2);
 	if (i != SIZE_MAX)
 		break_conn(w, i);
-}
-
-/* Time passes; a tracker that asks to be woken again and again without getting on spins. */
-static void pass(struct world *w, uint64_t ms)
-{
-	const struct env_event tick = { .type = ENV_TICK };
-	struct rig *r = &w->rig;
-	uint64_t end = r->now + ms;
-
-	for (uint64_t ticks = 0; r->deadline <= end; ticks++) {
-		CHECK(ticks <= 200 + ms / 4);
-		r->now = r->deadline > r->now ? r->deadline : r->now;
-		step(w, &tick);
-		for (size_t i = 0; w->settled && i < r->n_conns; i++)
-			if (w->sides[i].kind == DIALLED && !w->sides[i].connected && !r->conns[i].closed)
-				answer_dial(w, i, 0);
-	}
-	r->now = end;
-	step(w, &tick);
 }
 
 /* Up to a minute, or hours. */
@@ -351,92 +267,13 @@ static void do_step(struct world *w, struct cursor *in)
 	}
 }
 
-/* -- the end */
-
-static void check_answered(const struct world *w)
-{
-	for (size_t i = 0; i < w->rig.n_conns; i++)
-		for (uint32_t n = 0; n < SERIALS && !w->rig.conns[i].closed; n++)
-			CHECK(w->sides[i].verbs[n] == 0 || w->sides[i].verbs[n] == VERB_WAIT_SYNCED || w->sides[i].raw);
-}
-
-/* Everything is well again: what is open is answered, who says nothing is closed. */
-static void settle(struct world *w)
-{
-	w->fail_after = 0;
-	w->settled = true;
-	w->rig.hold_commits = false;
-	mem_disk_fail_commits(w->rig.disk, SHOAL_OK, 0);
-	for (size_t i = 0; i < w->rig.n_conns; i++)
-		w->rig.conns[i].queued = 0;
-	pass(w, 3000);
-	check_answered(w);
-	pass(w, 47000);
-	CHECK_INT(count_kind(w, CLIENT), ==, 0);
-	CHECK_INT(count_kind(w, ACCEPTED), ==, 0);
-}
-
-/* A client that has done nothing wrong. */
-static void check_serves(struct world *w)
-{
-	size_t i = accept_conn(w, CLIENT, (struct id32){ { 77 } });
-	struct buf none = { 0 };
-	hello(w, i, (struct slice){ 0 });
-	user_command(w, i, VERB_CREATE_USER, 200, "zoe");
-	user_command(w, i, VERB_LOGIN, 201, "zoe");
-	command(w, i, VERB_MY_SHARES, 0, &none, 0);
-	CHECK(!w->rig.conns[i].closed);
-	check_answered(w);
-	break_conn(w, i);
-	pass(w, 3000);
-}
-
-/* The end, in good order or by kill -9, and a new start. */
-static void check_restart(struct world *w, bool in_order)
-{
-	struct digest before[TABLE_END];
-	struct vvec vector = { 0 };
-
-	for (unsigned t = TABLE_USER; t < TABLE_END; t++)
-		before[t] = registry_digest(w->rig.reg, (enum table)t);
-	CHECK_INT(vvec_copy(&vector, registry_vector(w->rig.reg)), ==, SHOAL_OK);
-	CHECK_INT(registry_pending(w->rig.reg), ==, 0);
-	if (in_order) {
-		tracker_leave(w->rig.t);
-		check_output(w);
-	}
-	rig_stop(&w->rig);
-	rig_start(&w->rig);
-	for (unsigned t = TABLE_USER; t < TABLE_END; t++)
-		CHECK(digest_eq(before[t], registry_digest(w->rig.reg, (enum table)t)));
-	CHECK(vvec_eq(&vector, registry_vector(w->rig.reg)));
-	vvec_fini(&vector);
-}
-
-/* A tracker of a cluster looks for the others for 5 s before it lets anybody change something. */
-static void wait_until_joined(struct world *w)
-{
-	w->settled = true;
-	pass(w, 6000);
-	w->settled = false;
-}
-
-static void world_free(struct world *w)
-{
-	for (size_t i = 0; i < w->rig.n_conns; i++)
-		buf_free(&w->rig.conns[i].out);
-	w->rig.n_conns = 0;
-	struct log *log = w->rig.env.log;
-	rig_free(&w->rig); /* and with it w */
-	log_close(log);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cursor in = cursor_of(data, size);
 
 	fuzz_begin();
-	struct world *w = world_new();
+	struct world *w = xalloc(sizeof(*w));
+	world_init(w);
 	w->show = getenv("FUZZ_SHOW") != NULL;
 	w->rig.env.log = w->show ? log_open(NULL, LOG_DEBUG, LOG_DEBUG, NULL) : NULL;
 	uint8_t how = get_u8(&in);

@@ -135,6 +135,25 @@ static void sync_story(void)
 	OP(&b, STEP_TIME, 2, 0);
 	save("fuzz_tracker_step", "conflicts", &b);
 
+	two_users_and_a_group(&b); /* roles; states and acknowledgements that fit nothing; who is refused */
+	OP(&b, STEP_TRACKER, 0);
+	OP(&b, STEP_DIAL, 0, 0x02);
+	OP(&b, STEP_CMD, 0, VERB_SET_ROLE, 40, 0, W_TEAM, W_BOB, 100, 0, 5, 'a', 'd', 'm', 'i', 'n');
+	OP(&b, STEP_CMD, 1, VERB_LIST_MEMBERS, 0, 0, W_TEAM);
+	OP(&b, STEP_OP, 0, OP_SET_ROLE, 0, 0x10, TABLE_ROLE, ID_TEAM, 1, 0x02, 0, 27, 9, 9, 9, 9, 9, 9, 9, 9, 0, 2, 0, 0,
+	   0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 1, ROLE_ADMIN);
+	OP(&b, STEP_CMD, 0, VERB_WAIT_SYNCED, 0, 0, B_STAMP, 2, 210);
+	for (unsigned state = 0; state < 4; state++)
+		OP(&b, STEP_SYNC, 1, SYNC_PONG, 0, 200, (uint8_t)state);
+	OP(&b, STEP_SYNC, 1, SYNC_SNAP_ACK, 0, 1, 7);
+	OP(&b, STEP_SYNC, 0, SYNC_SNAP_ACK, 0, 1, 7);
+	OP(&b, STEP_SYNC, 1, SYNC_REFUSED, 0, W_NOTE);
+	OP(&b, STEP_TIME, 2, 0);
+	OP(&b, STEP_DIAL, 0, 0x06); /* as another tracker than the one that was dialled */
+	OP(&b, STEP_TRACKER, 4, STEP_TRACKER, 4); /* two of one id */
+	OP(&b, STEP_SYNC, 0, SYNC_REFUSED, 0, W_NOTE);
+	save("fuzz_tracker_step", "roles_states", &b);
+
 	OP(&b, 2); /* joined; leaves in good order */
 	OP(&b, STEP_CLIENT, 0);
 	OP(&b, STEP_LOGIN, 0, 0, 50);
@@ -152,6 +171,48 @@ static void sync_story(void)
 	OP(&b, STEP_RAW, 0, 1, 0, 20, 0, 0, 0, 24, 'C', 'M', 'D', ' ', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0);
 	OP(&b, STEP_TIME, 0x20, 0);
 	save("fuzz_tracker_step", "raw", &b);
+}
+
+/* Rows that are sound: a user, a session of his, one who is no more. */
+static void put_snapshot_rows(struct buf *b)
+{
+	OP(b, TABLE_USER, 50, 0x06, 2, 0, 3, 'd', 'a', 'n', 0, 0);
+	OP(b, TABLE_SESS, 50, 1, 3, 0x02, 0, 1, 1);
+	OP(b, TABLE_MEM, 51, 50, 1, 4, 0x02, 0, 1, 3);
+}
+
+static void snapshots(void)
+{
+	struct buf b = { 0 };
+	OP(&b, 1 | 1 << 2); /* with SQLite, a row a portion */
+	OP(&b, SNAP_OP_WHOLE, 0, 3, 0, 2, 9, 9);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_OP, 1, SNAP_OP_WHOLE, 1, 0, 0, 3, 12, 12, 12); /* nothing is left of it: all closed */
+	OP(&b, SNAP_OP_TIME, 4, 0);
+	save("fuzz_snapshot", "whole", &b);
+
+	OP(&b, 1, SNAP_OP_BEGIN, 0, 0, 3, 1, 7, SNAP_OP_ROWS, 0, 0, 3);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_BEGIN, 0, 0, 0, 1, 5, SNAP_OP_END, 0, 0); /* begun twice: an empty one in the end */
+	OP(&b, SNAP_OP_BEGIN, 0, 0, 3, 1, 7, SNAP_OP_ROWS, 0, 0, 3);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_END, 0, 4, SNAP_OP_BEGIN, 0, 0, 9, 1, 7, SNAP_OP_END, 0, 0, SNAP_OP_BEGIN, 0, 4, 6, 0, 0, SNAP_OP_END, 0, 0);
+	OP(&b, SNAP_OP_BEGIN, 0, 0, 4, 1, 7, SNAP_OP_ROWS, 0, 0, 3);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_BREAK, 0, SNAP_OP_ROWS, 0, 1, 0, SNAP_OP_END, 0, 2);
+	save("fuzz_snapshot", "unsound", &b);
+
+	OP(&b, 2 | 1 << 2, SNAP_OP_FAULT, 4, 1); /* answers wait */
+	OP(&b, SNAP_OP_WHOLE, 0, 2, 1, 1, 9);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_BREAK, 0, SNAP_OP_OP, 1, SNAP_OP_FAULT, 4, 0, SNAP_OP_FAULT, 2, 1, SNAP_OP_WHOLE, 1, 3, 0, 1, 20);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_FAULT, 0, 1, SNAP_OP_FAULT, 2, 0, SNAP_OP_TIME, 8, 0, SNAP_OP_FAULT, 3, 20);
+	OP(&b, SNAP_OP_WHOLE, 1, 3, 0, 1, 20);
+	put_snapshot_rows(&b);
+	OP(&b, SNAP_OP_KILL, SNAP_OP_OP, 0, SNAP_OP_WHOLE, 0, 3, 0, 1, 21);
+	put_snapshot_rows(&b);
+	save("fuzz_snapshot", "faults", &b);
 }
 
 static void put_hello_reply(struct buf *b)

@@ -357,6 +357,7 @@ int main(int argc, char **argv)
 	files_story();
 	sessions_story();
 	sync_story();
+	snapshots();
 	links();
 	peer_conns();
 	return 0;

@@ -1,5 +1,5 @@
-/* tests/fuzz/tracker_world.h - the world of fuzz_tracker_step: the rig of the tracker's unit tests, other trackers,
- * failing memory, and a look at every byte that comes out. The target includes it. */
+/* tests/fuzz/tracker_world.h - the world of fuzz_tracker_step and fuzz_snapshot: the rig of the tracker's unit tests,
+ * other trackers, failing memory, a look at every byte that comes out, and what holds at the end. The target includes it. */
 #ifndef SHOAL_TESTS_TRACKER_WORLD_H
 #define SHOAL_TESTS_TRACKER_WORLD_H
 #include "core/sync/sync.h"
@@ -87,9 +87,9 @@ static void env_content(void *ctx, struct content_op *op, uint64_t cookie)
 	rig_env_content(ctx, op, cookie);
 }
 
-static struct world *world_new(void)
+/* w: zeroed, on the heap, what world_free() frees. */
+static void world_init(struct world *w)
 {
-	struct world *w = xalloc(sizeof(*w));
 	struct rig *r = &w->rig;
 	const uint8_t seed[SEED_SIZE] = { 7 };
 
@@ -109,7 +109,6 @@ static struct world *world_new(void)
 		                             .cluster.b = { 5 }, .token_key = { 9 }, .ticket_key = r->ticket_key,
 		                             .version = "test" };
 	rig_start(r);
-	return w;
 }
 
 /* -- what comes out */
@@ -278,7 +277,7 @@ static size_t count_kind(const struct world *w, enum kind kind)
 }
 
 /* The n-th open connection of that kind (counted round), SIZE_MAX if there is none. */
-static size_t pick(const struct world *w, enum kind kind, unsigned n)
+__attribute__((unused)) static size_t pick(const struct world *w, enum kind kind, unsigned n)
 {
 	size_t count = count_kind(w, kind);
 	if (count == 0)
@@ -328,5 +327,170 @@ static void sync_hello(struct world *w, size_t i, unsigned from, struct slice ve
 	                                            .software = S("fuzz"), .vector = vector });
 	deliver_frame(w, i, TAG_SYNC, &body, 0);
 	buf_free(&body);
+}
+
+/* Ids of what there is now, so that the input can name them by their place. */
+static void fill_pool(struct world *w)
+{
+	struct registry *reg = w->rig.reg;
+	struct fuzz_pool *p = &w->pool;
+	struct registry_iter it = registry_all(reg, TABLE_USER);
+	const struct user_row *u;
+	const struct group_row *g;
+	const struct file_row *f;
+
+	p->n16 = p->n32 = 0;
+	p->wall_ms = rig_wall(&w->rig);
+	while ((u = registry_next(&it)) != NULL && p->n16 < 20)
+		p->ids16[p->n16++] = u->uid;
+	it = registry_all(reg, TABLE_GROUP);
+	while ((g = registry_next(&it)) != NULL && p->n16 < 40)
+		p->ids16[p->n16++] = g->gid;
+	it = registry_all(reg, TABLE_FILE);
+	while ((f = registry_next(&it)) != NULL && p->n16 < FUZZ_IDS)
+		p->ids16[p->n16++] = f->fid;
+	p->ids32[p->n32++] = (struct id32){ { 0 } };
+	p->ids32[p->n32++] = (struct id32){ { 1 } };
+	p->ids32[p->n32++] = w->rig.config.cluster;
+	for (uint64_t size = 0; size <= 600000; size += 300000) { /* contents of 0, 1 and 2 pieces */
+		static const uint8_t hashes[64];
+		struct content_hash h;
+		content_hash_begin(&h, size, &(struct id32){ { 1 } });
+		content_hash_add(&h, hashes, content_pieces(size) * 32);
+		content_hash_end(&h, &p->ids32[p->n32++]);
+	}
+}
+
+/* Logs of others. */
+static void put_vector(struct cursor *in, unsigned n, struct buf *vector)
+{
+	for (unsigned i = 0; i < n; i++) {
+		buf_put_u64(vector, 0x2000 + i);
+		buf_put_u64(vector, 1 + get_u8(in));
+	}
+}
+
+static void put_rows(struct world *w, struct cursor *in, unsigned n, struct buf *rows)
+{
+	while (n-- > 0)
+		fuzz_put_row(&w->pool, in, rows);
+}
+
+static void answer_dial(struct world *w, size_t i, uint8_t how)
+{
+	struct rig_conn *c = &w->rig.conns[i];
+	struct env_event ev = { .conn = c->id, .identity = w->rig.config.cluster, .message = "refused" };
+
+	ev.type = how % 4 == 0 ? ENV_CLOSED : ENV_CONNECTED;
+	ev.identity.b[1] = how % 4 == 1;
+	c->closed = ev.type == ENV_CLOSED;
+	w->sides[i].connected = ev.type == ENV_CONNECTED;
+	step(w, &ev);
+}
+
+static void break_conn(struct world *w, size_t i)
+{
+	struct env_event ev = { .type = ENV_CLOSED, .conn = w->rig.conns[i].id, .message = "reset" };
+	w->rig.conns[i].closed = true;
+	step(w, &ev);
+}
+
+/* Time passes; a tracker that asks to be woken again and again without getting on spins. */
+static void pass(struct world *w, uint64_t ms)
+{
+	const struct env_event tick = { .type = ENV_TICK };
+	struct rig *r = &w->rig;
+	uint64_t end = r->now + ms;
+
+	for (uint64_t ticks = 0; r->deadline <= end; ticks++) {
+		CHECK(ticks <= 200 + ms / 4);
+		r->now = r->deadline > r->now ? r->deadline : r->now;
+		step(w, &tick);
+		for (size_t i = 0; w->settled && i < r->n_conns; i++)
+			if (w->sides[i].kind == DIALLED && !w->sides[i].connected && !r->conns[i].closed)
+				answer_dial(w, i, 0);
+	}
+	r->now = end;
+	step(w, &tick);
+}
+
+/* A tracker of a cluster looks for the others for 5 s before it lets anybody change something. */
+static void wait_until_joined(struct world *w)
+{
+	w->settled = true;
+	pass(w, 6000);
+	w->settled = false;
+}
+
+/* -- the end */
+
+static void check_answered(const struct world *w)
+{
+	for (size_t i = 0; i < w->rig.n_conns; i++)
+		for (uint32_t n = 0; n < SERIALS && !w->rig.conns[i].closed; n++)
+			CHECK(w->sides[i].verbs[n] == 0 || w->sides[i].verbs[n] == VERB_WAIT_SYNCED || w->sides[i].raw);
+}
+
+/* Everything is well again: what is open is answered, who says nothing is closed. */
+static void settle(struct world *w)
+{
+	w->fail_after = 0;
+	w->settled = true;
+	w->rig.hold_commits = false;
+	mem_disk_fail_commits(w->rig.disk, SHOAL_OK, 0);
+	for (size_t i = 0; i < w->rig.n_conns; i++)
+		w->rig.conns[i].queued = 0;
+	pass(w, 3000);
+	check_answered(w);
+	pass(w, 47000);
+	CHECK_INT(count_kind(w, CLIENT), ==, 0);
+	CHECK_INT(count_kind(w, ACCEPTED), ==, 0);
+}
+
+/* A client that has done nothing wrong. */
+static void check_serves(struct world *w)
+{
+	size_t i = accept_conn(w, CLIENT, (struct id32){ { 77 } });
+	struct buf none = { 0 };
+	hello(w, i, (struct slice){ 0 });
+	user_command(w, i, VERB_CREATE_USER, 200, "zoe");
+	user_command(w, i, VERB_LOGIN, 201, "zoe");
+	command(w, i, VERB_MY_SHARES, 0, &none, 0);
+	CHECK(!w->rig.conns[i].closed);
+	check_answered(w);
+	break_conn(w, i);
+	pass(w, 3000);
+}
+
+/* The end, in good order or by kill -9, and a new start. */
+static void check_restart(struct world *w, bool in_order)
+{
+	struct digest before[TABLE_END];
+	struct vvec vector = { 0 };
+
+	for (unsigned t = TABLE_USER; t < TABLE_END; t++)
+		before[t] = registry_digest(w->rig.reg, (enum table)t);
+	CHECK_INT(vvec_copy(&vector, registry_vector(w->rig.reg)), ==, SHOAL_OK);
+	CHECK_INT(registry_pending(w->rig.reg), ==, 0);
+	if (in_order) {
+		tracker_leave(w->rig.t);
+		check_output(w);
+	}
+	rig_stop(&w->rig);
+	rig_start(&w->rig);
+	for (unsigned t = TABLE_USER; t < TABLE_END; t++)
+		CHECK(digest_eq(before[t], registry_digest(w->rig.reg, (enum table)t)));
+	CHECK(vvec_eq(&vector, registry_vector(w->rig.reg)));
+	vvec_fini(&vector);
+}
+
+static void world_free(struct world *w)
+{
+	for (size_t i = 0; i < w->rig.n_conns; i++)
+		buf_free(&w->rig.conns[i].out);
+	w->rig.n_conns = 0;
+	struct log *log = w->rig.env.log;
+	rig_free(&w->rig); /* and with it w */
+	log_close(log);
 }
 #endif
