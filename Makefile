@@ -47,8 +47,8 @@ UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_TESTS := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
 SIM_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/sim_*.c))
 SCENARIOS := $(sort $(wildcard tests/scenario/*.lua)) tests/chaos/chaos.lua
-# Trackers with wrong clocks, for the last one. A sanitizer must be loaded first, so there is none with it.
-SKEW := $(if $(SAN),,$(B)/tests/chaos/skew.so)
+# Trackers with wrong clocks and slow disks, for the last one. A sanitizer must be loaded first, so there are none with it.
+SKEW := $(if $(SAN),,$(B)/tests/chaos/skew.so $(B)/tests/chaos/flush.so)
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
 # One short line a file; make V=1 shows the commands.
@@ -68,7 +68,7 @@ help:
 	@echo 'make bench-tracker   the tracker alone, against a bare echo and a bare SQLite loop (FULL=1: 10,000 clients)'
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
-	@echo 'make soak T=600 the simulations on fresh seeds for T seconds'
+	@echo 'make soak T=600 the simulations on fresh seeds for T seconds, a sixth of it chaos; make chaos T=600: only that'
 	@echo 'make lint       clang-tidy, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
 	@echo 'make V=1         show every command'
@@ -134,8 +134,10 @@ $(B)/mutants/%/sim_trackers: $(SIM_CORE)
 mutants: $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
 	tests/mutants.sh $(MUTANT_SEEDS) $^
 # Fresh seeds for T seconds; prints what ran.
-soak: $(SIM_TESTS) $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
+soak: all $(SKEW) $(SIM_TESTS) $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
 	tests/soak.sh $(T) $(B)
+chaos: all $(SKEW)
+	tests/chaos/soak.sh $(T) $(B)
 
 BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
 $(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
@@ -149,6 +151,8 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcrypto -lm -o $@
 
 $(B)/tests/chaos/skew.so: tests/chaos/skew.c
+$(B)/tests/chaos/flush.so: tests/bench/preload/flush.c
+$(B)/tests/chaos/%.so:
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared $< -o $@
@@ -209,6 +213,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants soak all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

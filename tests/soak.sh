@@ -2,8 +2,8 @@
 # Runs the simulations on seeds that nobody has seen, until the time is over, and prints what ran.
 # usage: tests/soak.sh SECONDS BUILD
 #
-# Two thirds of the time go to the core and to the full simulation side by side, on two cores; then stores on a disk
-# that loses power live until a sixth is over, and the planted bugs are looked for in what is left.
+# Half of the time goes to the core and to the full simulation side by side, on two cores, a sixth to stores on a disk
+# that loses power, a sixth to real processes (tests/chaos); the planted bugs are looked for in what is left.
 set -u
 seconds=$1 build=$2
 from=$(date +%s)000
@@ -15,7 +15,7 @@ tell() {
 	grep -E '^(not ok|# )' "$1" | grep -v 'SKIP'
 }
 
-part=$((seconds * 2 / 3))
+part=$((seconds / 2))
 "$build/tests/sim/sim_trackers" --for "$part" "$from" >"$out/core" 2>&1 &
 core=$!
 "$build/tests/sim/sim_clients" --for "$part" "$from" >"$out/full" 2>&1 || bad=1
@@ -33,6 +33,8 @@ if [ -x "$build/tests/sim/sim_store" ]; then
 	done
 	echo "stores on a disk that loses power: $lives lives, from $from"
 fi
+
+tests/chaos/soak.sh "$((seconds / 6))" "$build" || bad=1
 
 tests/mutants.sh 2000 "$build"/mutants/*/sim_trackers || bad=1
 echo "soak: $(($(date +%s) - ${from%000})) s, $([ "$bad" -eq 0 ] && echo well || echo FAILED)"

@@ -6,6 +6,7 @@ local Lab = {}
 Lab.__index = Lab
 local PORT = 5000 -- in a namespace of its own every port is free
 local SKEWS = { 0, 0, 700, -1500, 9000, -20000 } -- ms; a tracker that is a minute off refuses changes
+local FLUSHES = { 0, 5000, 30000 } -- us that a flush takes longer: more is under way when a tracker is killed
 
 local function exists(path)
   local f = io.open(path)
@@ -25,7 +26,7 @@ function Lab.new(t, opts)
   lab.cluster.host = net and "" or "127.0.0.1"
   if not exists(lab.skew) then
     lab.skew = nil
-    print("# clocks are right: no skew.so beside the programs")
+    print("# clocks are right and disks are fast: no skew.so beside the programs")
   end
   if net then lab:place_trackers(opts.trackers) end
   lab.trackers = lab.cluster.trackers
@@ -57,13 +58,12 @@ function Lab:prepare(i, tracker)
     if connection then connection:close() end
     return connection ~= nil
   end
-  local skew = self.skew and SKEWS[math.random(#SKEWS)] or 0
-  if skew == 0 then return end
+  if not self.skew then return end
+  local skew, flush = SKEWS[math.random(#SKEWS)], FLUSHES[math.random(#FLUSHES)]
+  local preload = ("LD_PRELOAD=%s:%s"):format(self.skew, (self.skew:gsub("skew%.so$", "flush.so")))
   tracker.before = tracker.before or {}
-  for _, word in ipairs{ "env", "LD_PRELOAD=" .. self.skew, "SKEW_MS=" .. skew } do
-    table.insert(tracker.before, word)
-  end
-  print(("# the clock of tracker %d: %+.1f s"):format(i, skew / 1000))
+  for _, word in ipairs{ "env", preload, "SKEW_MS=" .. skew, "FLUSH_US=" .. flush } do table.insert(tracker.before, word) end
+  print(("# tracker %d: its clock %+.1f s, a flush %d ms longer"):format(i, skew / 1000, flush // 1000))
 end
 
 function Lab:add_client(name, net)

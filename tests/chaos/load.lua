@@ -47,7 +47,11 @@ function after.stop_share(c, group, _, hash) c.shares[group][hash] = "gone" end
 
 local function check_groups(load, c, rows)
   local role = {}
-  for _, row in ipairs(rows) do role[row.name] = row.role end
+  -- A name that several want may pass to an earlier claim: his is then among those that show as an alias.
+  for _, row in ipairs(rows) do
+    local name = row.name:match("^hot%d") or row.name
+    if not role[name] or role[name] == "" then role[name] = row.role end
+  end
   for group, state in pairs(c.mine) do
     local r = role[group]
     if state == "member" and (r == nil or r == "" or r == "asked") then
