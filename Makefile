@@ -46,8 +46,8 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_TESTS := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
 SIM_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/sim_*.c))
-SCENARIOS := $(sort $(wildcard tests/scenario/*.lua)) tests/chaos/chaos.lua
-# Trackers with wrong clocks and slow disks, for the last one. A sanitizer must be loaded first, so there are none with it.
+SCENARIOS := $(sort $(wildcard tests/scenario/*.lua))
+# Trackers with wrong clocks and slow disks, for tests/chaos. A sanitizer must be loaded first, so there are none with it.
 SKEW := $(if $(SAN),,$(B)/tests/chaos/skew.so $(B)/tests/chaos/flush.so)
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
@@ -162,7 +162,7 @@ unit: $(UNIT_TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory check-nodeps
-check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS) $(SKEW)
+check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
 	tests/run.sh $(UNIT_TESTS) $(SIM_TESTS) $(SCENARIOS)
 check-asan:
 	$(MAKE) check-nodeps B=build/asan SAN=address,undefined
