@@ -163,7 +163,7 @@ unit: $(UNIT_TESTS)
 check: deps
 	@$(MAKE) --no-print-directory check-nodeps
 check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
-	tests/run.sh $(UNIT_TESTS) $(SIM_TESTS) $(SCENARIOS)
+	tests/run.sh $(SCENARIOS) $(SIM_TESTS) $(UNIT_TESTS)
 check-asan:
 	$(MAKE) check-nodeps B=build/asan SAN=address,undefined
 check-tsan:

@@ -1,3 +1,4 @@
+-- alone: it measures rates to 5 %.
 -- Limits to 5 % over 3 s, places for jobs, pause, resume and cancel, the order of pieces.
 local T = require "shoal.test"
 local proc = require "shoal.proc"
