@@ -357,6 +357,7 @@ static void on_hello(struct sync_link *l, struct cursor *c)
 	struct sync *s = l->sync;
 	struct sync_hello m;
 	struct vvec vector = { 0 };
+	struct error e;
 
 	sync_hello_get(c, &m);
 	if (!check_hello(l, &m))
@@ -373,9 +374,9 @@ static void on_hello(struct sync_link *l, struct cursor *c)
 	(void)slice_to_str(m.software, l->peer->version, sizeof(l->peer->version));
 	l->peer->heard_at = s->now;
 	note_clock(l, m.wall_ms);
-	if (!sync_vector_from_wire(&vector, m.vector)) {
+	if (sync_receive_vector(s, m.vector, &vector, &e) != SHOAL_OK) {
 		vvec_fini(&vector);
-		sync_link_doom(l, "no memory for its vector");
+		sync_link_doom(l, "%s", e.message);
 		return;
 	}
 	if (!l->dialled)

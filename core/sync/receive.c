@@ -27,9 +27,20 @@ static void note_sender(struct sync_link *l, struct dot dot)
 }
 
 /* Nobody can know of an operation of this run that was not written here: believed, it would take the numbers of the next. */
-bool sync_receive_invented(const struct sync *s, struct dot dot)
+static bool invented(const struct sync *s, struct dot dot)
 {
 	return dot.log == registry_log(s->config.registry) && !vvec_covers(registry_vector(s->config.registry), dot);
+}
+
+enum shoal_err sync_receive_vector(const struct sync *s, struct slice entries, struct vvec *out, struct error *e)
+{
+	const uint64_t own = registry_log(s->config.registry);
+
+	if (!sync_vector_from_wire(out, entries))
+		return error_set(e, SHOAL_EBUSY, "no memory for its vector");
+	if (invented(s, (struct dot){ own, vvec_get(out, own) }))
+		return error_set(e, SHOAL_EPROTO, "it says that it has operations of this tracker that were never written here");
+	return SHOAL_OK;
 }
 
 void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has)
@@ -47,7 +58,7 @@ enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct 
 	struct sync *s = l->sync;
 	struct dot dot = dot_of(record);
 
-	if (sync_receive_invented(s, dot))
+	if (invented(s, dot))
 		return error_set(e, SHOAL_EPROTO, "it is of this tracker, and was never written here");
 	if (s->batch_ops == 0)
 		commit_batch_begin(s->config.commit);
@@ -122,13 +133,14 @@ void sync_receive_send_ack(struct sync_link *l)
 enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct error *e)
 {
 	struct vvec changed = { 0 };
+	enum shoal_err rc = sync_receive_vector(l->sync, vector, &changed, e);
 
-	if (!sync_vector_from_wire(&changed, vector) || vvec_merge(&l->told, &changed) != SHOAL_OK) {
-		vvec_fini(&changed);
-		return error_set(e, SHOAL_EBUSY, "no memory for its vector");
+	if (rc == SHOAL_OK && vvec_merge(&l->told, &changed) != SHOAL_OK)
+		rc = error_set(e, SHOAL_EBUSY, "no memory for its vector");
+	if (rc == SHOAL_OK) {
+		sync_note_vector(l->sync, l->peer, &changed);
+		sync_ship_on_ack(l, &changed);
 	}
-	sync_note_vector(l->sync, l->peer, &changed);
-	sync_ship_on_ack(l, &changed);
 	vvec_fini(&changed);
-	return SHOAL_OK;
+	return rc;
 }

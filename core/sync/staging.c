@@ -330,11 +330,9 @@ enum shoal_err sync_staging_on_begin(struct sync_link *l, struct slice body, str
 	st->hlc = m.hlc;
 	st->tables = m.tables;
 	sha256_init(&st->hash);
-	if (!sync_vector_from_wire(&st->vector, m.vector))
-		return error_set(e, SHOAL_EBUSY, "no memory for its snapshot");
-	const uint64_t own = registry_log(s->config.registry);
-	if (sync_receive_invented(s, (struct dot){ own, vvec_get(&st->vector, own) }))
-		return error_set(e, SHOAL_EPROTO, "its snapshot has operations of this tracker that were never written here");
+	enum shoal_err rc = sync_receive_vector(s, m.vector, &st->vector, e);
+	if (rc != SHOAL_OK)
+		return rc;
 	if (PLANTED(vv_first))
 		take_vector_first(l);
 	return SHOAL_OK;

@@ -264,7 +264,8 @@ void sync_log_on_cut(struct sync *s, enum shoal_err rc);
 
 /* receive.c: SHOAL_OK or why the link must go */
 enum shoal_err sync_receive_op(struct sync_link *l, struct slice record, struct error *e);
-bool sync_receive_invented(const struct sync *s, struct dot dot); /* an op of our own that there is not */
+/* A vector as another tracker tells it, raises *out. SHOAL_EPROTO: it has operations of ours that there are not. */
+enum shoal_err sync_receive_vector(const struct sync *s, struct slice entries, struct vvec *out, struct error *e);
 void sync_receive_end(struct sync_link *l);     /* the ops of one read are a batch; no-op without one */
 enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct error *e);
 void sync_receive_note_has(struct sync_tracker *p, const struct vvec *has); /* the peer has shown that it has these */

@@ -80,6 +80,56 @@ static void a_snapshot_with_those_that_there_are_is_taken(void)
 	lab_free(lab);
 }
 
+static void put_claim(struct buf *b, uint64_t log, uint64_t seq)
+{
+	buf_put_u64(b, log);
+	buf_put_u64(b, seq);
+}
+
+static void a_hello_with_operations_of_ours_that_there_are_not_is_refused(void)
+{
+	for (uint64_t seq = 1; seq <= 2; seq++) {
+		struct lab_node *a, *raw;
+		struct lab *lab = greeted(&a, &raw);
+		struct buf vector = { 0 };
+		put_claim(&vector, registry_log(a->reg), seq);
+		lab_dial_raw(raw, 1);
+		lab_say_hello(raw, 2, 1, slice_of(vector.data, vector.len));
+		CHECK_INT(raw->closed, ==, seq == 2);
+		check_next_change(a);
+		buf_free(&vector);
+		lab_free(lab);
+	}
+}
+
+/* An ACK counts for min_sync, for wait_synced and for what may be cut from the log. */
+static void an_ack_of_what_was_never_written_is_refused(void)
+{
+	for (uint64_t seq = 1; seq <= 2; seq++) {
+		struct lab *lab = lab_new();
+		struct lab_node *a = lab_up(lab, 1, 2), *raw = lab_raw(lab, 2);
+		struct buf b = { 0 }, vector = { 0 };
+		struct stamp stamp;
+
+		lab_run(lab, 6000); /* it dials, and waits for nobody any longer */
+		CHECK_INT(lab_create_user(a, "first", &stamp), ==, SHOAL_OK);
+		lab_run(lab, 100);
+		while (raw->closed || raw->conn == 0)
+			lab_run(lab, 100);
+		lab_say_hello(raw, 2, 1, slice_of(NULL, 0));
+		CHECK(!raw->closed);
+		put_claim(&vector, registry_log(a->reg), seq);
+		size_t start = sync_begin(&b, SYNC_ACK);
+		sync_ack_put(&b, &(struct sync_ack){ .vector = slice_of(vector.data, vector.len) });
+		CHECK_INT(frame_end(&b, start), ==, SHOAL_OK);
+		lab_say(raw, &b);
+		CHECK_INT(raw->closed, ==, seq == 2);
+		CHECK_INT(sync_count_acked(a->sync, &stamp, 1), ==, seq == 1);
+		buf_free(&vector);
+		lab_free(lab);
+	}
+}
+
 static void an_operation_of_ours_that_was_not_written_here_is_refused(void)
 {
 	struct lab_node *a, *raw;
@@ -105,6 +155,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_snapshot_with_operations_of_ours_that_there_are_not_is_refused),
 		TEST(a_snapshot_with_those_that_there_are_is_taken),
+		TEST(a_hello_with_operations_of_ours_that_there_are_not_is_refused),
+		TEST(an_ack_of_what_was_never_written_is_refused),
 		TEST(an_operation_of_ours_that_was_not_written_here_is_refused),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
