@@ -3,64 +3,15 @@
  * Two groups of changes exist at most: one is with the store (flight), one gathers (open). COMMITTED ok: flight's undos
  * are dropped, its records enter the oplog, open takes off. COMMITTED with a failure: open and flight are undone,
  * newest first; so memory is again what the store has. */
-#include "core/sync/commit.h"
-
 #include <assert.h>
-#include <sys/queue.h>
 
 #include "core/base/mem.h"
 #include "core/base/planted.h"
 #include "core/registry/notice.h"
-#include "core/sync/oplog.h"
+#include "core/sync/commit_impl.h"
 
-#define HOOKS_MAX 4
 #define PROBE_EVERY_MS 1000
 #define OPLOG_BYTES (32u << 20)
-
-struct change {
-	struct undo *undo;
-	TAILQ_ENTRY(change) next;
-};
-TAILQ_HEAD(changes, change);
-
-struct group {
-	uint64_t number;        /* rises by one a group */
-	struct store_txn *txn;  /* NULL: nothing in it, or with the store */
-	struct changes changes; /* oldest first */
-	struct buf records;     /* flight: copies of what the store writes, for the oplog */
-	struct vvec floor;      /* flight: a snapshot's, to be raised when it is durable */
-};
-
-struct waiter {
-	uint64_t group; /* released when that one is durable */
-	bool doomed;    /* its group was abandoned: whatever becomes of the ones before, the answer is SHOAL_EBUSY */
-	commit_fn *fn;  /* NULL: forgotten */
-	void *arg;
-	STAILQ_ENTRY(waiter) next;
-};
-
-struct commit {
-	struct env *env;
-	struct registry *reg;
-	struct oplog *oplog;
-	struct vvec floor;
-	struct group open, flight;
-	bool flying;             /* a transaction, or the probe, is with the store */
-	uint64_t cookie;         /* of that one */
-	struct registry_snapshot *snapshot; /* between its begin and its end: the open group waits */
-	uint64_t stage;
-	bool snapshot_changed;
-	struct undo *batch;      /* between begin and end; NULL: nothing in it yet */
-	bool in_batch;
-	enum shoal_err readonly; /* SHOAL_OK: it is not */
-	uint64_t probe_at;
-	STAILQ_HEAD(, waiter) waiters; /* by group */
-	struct {
-		struct commit_hooks fn;
-		void *owner;
-	} hooks[HOOKS_MAX];
-	unsigned n_hooks;
-};
 
 struct commit *commit_new(struct env *env, struct registry *reg)
 {
@@ -107,7 +58,7 @@ static void undo_group(struct commit *c, struct group *g)
 }
 
 /* What was merged of it is in the open group, which is undone. */
-static void drop_snapshot(struct commit *c)
+void commit_drop_snapshot(struct commit *c)
 {
 	registry_snapshot_free(c->snapshot);
 	c->snapshot = NULL;
@@ -117,7 +68,7 @@ void commit_free(struct commit *c)
 {
 	if (c == NULL)
 		return;
-	drop_snapshot(c);
+	commit_drop_snapshot(c);
 	release(c, UINT64_MAX, SHOAL_ECANCELLED);
 	undo_group(c, &c->open);
 	undo_group(c, &c->flight);
@@ -184,10 +135,10 @@ static void fly(struct commit *c, struct store_txn *txn)
 }
 
 /* Undoes what has gathered but not yet left: its transaction could not be built. */
-static void abandon_open(struct commit *c)
+void commit_abandon(struct commit *c)
 {
 	uint64_t number = c->open.number++;
-	drop_snapshot(c);
+	commit_drop_snapshot(c);
 	undo_group(c, &c->open);
 	for (unsigned i = 0; i < c->n_hooks; i++)
 		if (c->hooks[i].fn.undone != NULL)
@@ -202,7 +153,7 @@ static void abandon_open(struct commit *c)
 }
 
 /* Sends what has gathered, if nothing is with the store. */
-static void submit(struct commit *c)
+void commit_submit(struct commit *c)
 {
 	struct store_txn *txn = c->open.txn;
 
@@ -211,7 +162,7 @@ static void submit(struct commit *c)
 	buf_put(&c->flight.records, txn->records.data, txn->records.len);
 	if (c->flight.records.failed || vvec_copy(&c->flight.floor, &txn->floor) != SHOAL_OK) {
 		buf_free(&c->flight.records);
-		abandon_open(c);
+		commit_abandon(c);
 		return;
 	}
 	c->flight.number = c->open.number++;
@@ -221,7 +172,7 @@ static void submit(struct commit *c)
 }
 
 /* Opens the group for one more change; NULL without memory. */
-static struct change *begin_change(struct commit *c)
+struct change *commit_begin_change(struct commit *c)
 {
 	if (c->open.txn == NULL)
 		c->open.txn = store_txn_new();
@@ -229,26 +180,26 @@ static struct change *begin_change(struct commit *c)
 }
 
 /* A change was applied: it belongs to the open group now. */
-static enum shoal_err keep_change(struct commit *c, struct change *ch, struct undo *undo, uint16_t from,
+enum shoal_err commit_keep_change(struct commit *c, struct change *ch, struct undo *undo, uint16_t from,
                                   struct error *e)
 {
 	ch->undo = undo;
 	TAILQ_INSERT_TAIL(&c->open.changes, ch, next);
 	if (!store_txn_ok(c->open.txn)) {
-		abandon_open(c);
+		commit_abandon(c);
 		return error_set(e, SHOAL_EBUSY, "no memory");
 	}
 	for (unsigned i = 0; i < c->n_hooks; i++)
 		if (c->hooks[i].fn.applied != NULL)
 			c->hooks[i].fn.applied(c->hooks[i].owner, undo, from);
-	submit(c);
+	commit_submit(c);
 	return SHOAL_OK;
 }
 
 /* -- changes */
 
 /* What a change did to somebody else's work is written down in the same transaction. */
-static void add_notices(struct commit *c, struct undo **undo)
+void commit_add_notices(struct commit *c, struct undo **undo)
 {
 	for (;;) {
 		struct op op;
@@ -277,7 +228,7 @@ enum shoal_err commit_op(struct commit *c, struct op *op, struct stamp *stamp, s
 		op_fini(op);
 		return SHOAL_OK;
 	}
-	if (rc == SHOAL_OK && (ch = begin_change(c)) == NULL)
+	if (rc == SHOAL_OK && (ch = commit_begin_change(c)) == NULL)
 		rc = error_set(e, SHOAL_EBUSY, "no memory");
 	if (rc != SHOAL_OK) {
 		op_fini(op);
@@ -288,8 +239,8 @@ enum shoal_err commit_op(struct commit *c, struct op *op, struct stamp *stamp, s
 		free(ch);
 		return error_set(e, rc, rc == SHOAL_EQUOTA ? "too much for one operation" : "no memory");
 	}
-	add_notices(c, &undo);
-	return keep_change(c, ch, undo, 0, e);
+	commit_add_notices(c, &undo);
+	return commit_keep_change(c, ch, undo, 0, e);
 }
 
 void commit_batch_begin(struct commit *c)
@@ -321,115 +272,14 @@ void commit_batch_end(struct commit *c, uint16_t from)
 	c->batch = NULL;
 	if (undo == NULL)
 		return;
-	struct change *ch = begin_change(c);
+	struct change *ch = commit_begin_change(c);
 	if (ch == NULL) { /* the rows are in the transaction already: all that has gathered goes */
 		registry_undo(c->reg, undo);
-		abandon_open(c);
+		commit_abandon(c);
 		return;
 	}
-	add_notices(c, &undo);
-	(void)keep_change(c, ch, undo, from, NULL);
-}
-
-enum shoal_err commit_snapshot_begin(struct commit *c, const struct vvec *vector, uint64_t hlc, unsigned tables,
-                                     uint64_t stage, struct error *e)
-{
-	enum shoal_err rc = commit_check_writable(c, e);
-
-	assert(!c->in_batch && c->snapshot == NULL);
-	if (rc != SHOAL_OK)
-		return rc;
-	c->snapshot = registry_snapshot_new(c->reg, vector, hlc, tables, stage != 0);
-	c->stage = stage;
-	c->snapshot_changed = false;
-	return c->snapshot != NULL ? SHOAL_OK : error_set(e, SHOAL_EBUSY, "no memory");
-}
-
-/* A portion, or the end of it: what it changed belongs to the open group. */
-static enum shoal_err keep_portion(struct commit *c, struct change *ch, struct undo *undo, uint16_t from,
-                                   struct error *e)
-{
-	if (undo == NULL) {
-		free(ch);
-		return SHOAL_OK;
-	}
-	c->snapshot_changed = true;
-	return keep_change(c, ch, undo, from, e);
-}
-
-enum shoal_err commit_snapshot_rows(struct commit *c, struct slice rows, uint16_t from, struct error *e)
-{
-	struct undo *undo = NULL;
-	struct change *ch;
-
-	assert(!c->in_batch);
-	if (c->snapshot == NULL)
-		return error_set(e, SHOAL_ECANCELLED, "it was undone");
-	if ((ch = begin_change(c)) == NULL) {
-		commit_snapshot_cancel(c);
-		return error_set(e, SHOAL_EBUSY, "no memory");
-	}
-	enum shoal_err rc = registry_snapshot_rows(c->snapshot, rows, c->env->wall_ms(c->env->ctx), c->open.txn, &undo);
-	if (rc == SHOAL_OK)
-		return keep_portion(c, ch, undo, from, e);
-	free(ch);
-	commit_snapshot_cancel(c);
-	return error_set(e, rc, "%s", error_default(rc));
-}
-
-enum shoal_err commit_snapshot_end(struct commit *c, uint16_t from, struct error *e)
-{
-	struct undo *undo = NULL;
-	struct change *ch;
-
-	assert(!c->in_batch);
-	if (c->snapshot == NULL)
-		return error_set(e, SHOAL_ECANCELLED, "it was undone");
-	if ((ch = begin_change(c)) == NULL) {
-		commit_snapshot_cancel(c);
-		return error_set(e, SHOAL_EBUSY, "no memory");
-	}
-	enum shoal_err rc = registry_snapshot_end(c->snapshot, c->env->wall_ms(c->env->ctx), c->open.txn, &undo);
-	if (rc != SHOAL_OK) {
-		free(ch);
-		commit_snapshot_cancel(c);
-		return error_set(e, rc, "%s", error_default(rc));
-	}
-	if (undo != NULL || c->snapshot_changed) {
-		add_notices(c, &undo);
-		c->open.txn->adopt = c->stage;
-	}
-	drop_snapshot(c);
-	rc = keep_portion(c, ch, undo, from, e);
-	submit(c); /* the end itself may have had nothing to change */
-	return rc;
-}
-
-void commit_snapshot_cancel(struct commit *c)
-{
-	if (c->snapshot != NULL)
-		abandon_open(c);
-}
-
-enum shoal_err commit_snapshot(struct commit *c, const struct registry_cut *snapshot, uint16_t from, struct error *e)
-{
-	struct undo *undo = NULL;
-	struct change *ch;
-	enum shoal_err rc = commit_check_writable(c, e);
-
-	assert(!c->in_batch);
-	if (rc != SHOAL_OK)
-		return rc;
-	if ((ch = begin_change(c)) == NULL)
-		return error_set(e, SHOAL_EBUSY, "no memory");
-	rc = registry_apply_snapshot(c->reg, snapshot->rows, snapshot->n, &snapshot->vector, snapshot->hlc,
-	                             c->env->wall_ms(c->env->ctx), c->open.txn, &undo);
-	if (rc != SHOAL_OK || undo == NULL) {
-		free(ch);
-		return rc == SHOAL_OK ? SHOAL_OK : error_set(e, rc, "%s", error_default(rc));
-	}
-	add_notices(c, &undo);
-	return keep_change(c, ch, undo, from, e);
+	commit_add_notices(c, &undo);
+	(void)commit_keep_change(c, ch, undo, from, NULL);
 }
 
 /* -- waiting */
@@ -484,7 +334,7 @@ static void on_durable(struct commit *c)
 	for (unsigned i = 0; i < c->n_hooks; i++)
 		if (c->hooks[i].fn.durable != NULL)
 			c->hooks[i].fn.durable(c->hooks[i].owner);
-	submit(c);
+	commit_submit(c);
 	release(c, (c->flying ? c->flight.number : c->open.number) - 1, SHOAL_OK);
 }
 
@@ -494,7 +344,7 @@ static void on_failed(struct commit *c, enum shoal_err why)
 
 	log_line(c->env->log, LOG_ERROR, "commit", "the store failed (%s): changes are refused until a probe succeeds",
 	         error_word(why));
-	drop_snapshot(c);
+	commit_drop_snapshot(c);
 	undo_group(c, &c->open);
 	undo_group(c, &c->flight);
 	c->readonly = why == SHOAL_EDISKFULL ? why : SHOAL_EIO;

@@ -219,8 +219,11 @@ struct sync {
 	struct sync_counters counters;
 };
 
-/* sync.c */
+/* peers.c */
 struct sync_tracker *sync_peer_by_id(struct sync *s, uint16_t id);
+void sync_peer_free(struct sync_tracker *p);
+
+/* sync.c */
 void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v); /* p has these */
 void sync_check_joined(struct sync *s);
 void sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector); /* joined once we have that */
