@@ -1,7 +1,9 @@
 /* core/sync/sync_state.h - inside core/sync: what its files share. Nobody else includes it.
  *
- *   sync.c           peers, what is due when, status
- *   link.c           one connection: dialled or accepted, HELLO, PING, frames in
+ *   sync.c           joining, what is due when, whose event it is
+ *   peers.c          the other trackers of the list, and how they are
+ *   link.c           one connection: dialled or accepted, PING, frames in
+ *   greet.c          HELLO and REFUSED
  *   ship.c           outgoing: ops in the order of their arrival here, from the oplog or the store
  *   log_cut.c        what may go from the stored log
  *   receive.c        incoming: ops, ACKs
@@ -126,6 +128,12 @@ struct sync_link {
 	UT_hash_handle hh;       /* by conn */
 };
 
+/* greet.c */
+void sync_greet(struct sync_link *l); /* sends our HELLO */
+void sync_greet_on_hello(struct sync_link *l, struct cursor *c);
+void sync_greet_on_refused(struct sync_link *l, struct cursor *c);
+void sync_note_clock(struct sync_link *l, uint64_t wall_ms); /* theirs, as a HELLO, PING or PONG says */
+
 /* complain.c */
 struct complaint {
 	char host[HOST_MAX];     /* a numeric address */
@@ -240,6 +248,8 @@ void sync_link_on_connected(struct sync_link *l, const struct env_event *ev);
 void sync_link_on_bytes(struct sync_link *l, struct slice in);
 void sync_link_on_closed(struct sync_link *l, const char *why);
 void sync_link_doom(struct sync_link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The other side is not who it should be: said loudly, shown in trackers(). */
+void sync_link_refuse(struct sync_link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sync_link_free(struct sync_link *l);
 uint64_t sync_link_tick(struct sync_link *l);
 /* Sends what is in b (whole frames) and empties it; false: the link is doomed now. */
