@@ -1,64 +1,12 @@
 /* core/registry/store_mem.c - a disk in memory. Everything on it is made with xalloc: it is a test's, not a tracker's. */
-#include "core/registry/store_mem.h"
+#include "core/registry/store_mem_impl.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "core/base/mem.h"
-
-struct disk_row {
-	UT_hash_handle hh;
-	uint16_t table;
-	size_t key_len, columns_len; /* key_len: with the two bytes of the table before it */
-	uint8_t bytes[];             /* table and key, columns */
-};
-
-/* Rows put aside; in the order of their keys once that was asked for. */
-struct disk_stage {
-	struct disk_stage *next;
-	uint64_t number;
-	struct disk_row *rows;
-	bool sorted;
-};
-
-struct disk_record {
-	uint64_t position;
-	struct dot dot;
-	size_t len;
-	uint8_t *bytes;
-};
-
-struct disk_content {
-	UT_hash_handle hh;
-	struct id32 id;
-	bool complete;
-	uint64_t pieces; /* room: of the largest piece put so far */
-	uint8_t *hashes;
-	uint8_t *known; /* a byte a piece */
-};
-
-struct mem_disk {
-	char where[32];
-	struct disk_row *rows;
-	struct disk_stage *stages;
-	struct disk_record *records;
-	size_t nrecords, cap;
-	uint64_t next_position;
-	struct vvec vector, floor;
-	uint64_t hlc;
-	struct disk_content *contents;
-	enum shoal_err fail_code;
-	unsigned fail_times;
-};
-
-struct store {
-	struct mem_disk *disk;
-	bool broken; /* after an I/O error: only close() helps */
-};
 
 /* -- the disk */
 
@@ -78,29 +26,10 @@ struct mem_disk *mem_disk_new(void)
 	return d;
 }
 
-static void free_row(struct disk_row **rows, struct disk_row *row)
+void mem_free_row(struct disk_row **rows, struct disk_row *row)
 {
 	HASH_DEL(*rows, row);
 	free(row);
-}
-
-static void free_stages(struct mem_disk *d)
-{
-	struct disk_stage *st;
-	while ((st = d->stages) != NULL) {
-		d->stages = st->next;
-		while (st->rows != NULL)
-			free_row(&st->rows, st->rows);
-		free(st);
-	}
-}
-
-static void free_content(struct mem_disk *d, struct disk_content *c)
-{
-	HASH_DEL(d->contents, c);
-	free(c->hashes);
-	free(c->known);
-	free(c);
 }
 
 void mem_disk_free(struct mem_disk *d)
@@ -108,10 +37,10 @@ void mem_disk_free(struct mem_disk *d)
 	if (d == NULL)
 		return;
 	while (d->rows != NULL)
-		free_row(&d->rows, d->rows);
-	free_stages(d);
+		mem_free_row(&d->rows, d->rows);
+	mem_free_stages(d);
 	while (d->contents != NULL)
-		free_content(d, d->contents);
+		mem_free_content(d, d->contents);
 	for (size_t i = 0; i < d->nrecords; i++)
 		free(d->records[i].bytes);
 	free(d->records);
@@ -239,7 +168,7 @@ static enum shoal_err load_vectors(const struct mem_disk *d, const struct store_
 	return rc == SHOAL_OK ? sink->hlc(sink->ctx, d->hlc) : rc;
 }
 
-static struct wire_row wire_of(const struct disk_row *r)
+struct wire_row mem_wire_of(const struct disk_row *r)
 {
 	return (struct wire_row){ .table = r->table, .key = slice_of(r->bytes + 2, r->key_len - 2),
 		                  .columns = slice_of(r->bytes + r->key_len, r->columns_len) };
@@ -250,9 +179,9 @@ static enum shoal_err mem_load(struct store *s, const struct store_sink *sink, s
 	struct mem_disk *d = s->disk;
 	enum shoal_err rc = SHOAL_OK;
 
-	free_stages(d); /* of another life */
+	mem_free_stages(d); /* of another life */
 	for (const struct disk_row *r = d->rows; rc == SHOAL_OK && r != NULL; r = r->hh.next) {
-		struct wire_row row = wire_of(r);
+		struct wire_row row = mem_wire_of(r);
 		rc = sink->row(sink->ctx, &row);
 	}
 	if (rc == SHOAL_OK)
@@ -263,7 +192,7 @@ static enum shoal_err mem_load(struct store *s, const struct store_sink *sink, s
 	return rc == SHOAL_OK ? rc : error_set(e, rc, "cannot take in what is stored: %s", error_default(rc));
 }
 
-static void put_row(struct disk_row **rows, const struct store_row *sr)
+void mem_put_row(struct disk_row **rows, const struct store_row *sr)
 {
 	size_t key_len = 2 + sr->row.key.len, columns_len = sr->row.columns.len;
 	struct disk_row *row = xalloc(sizeof(*row) + key_len + columns_len), *old = NULL;
@@ -278,26 +207,18 @@ static void put_row(struct disk_row **rows, const struct store_row *sr)
 		memcpy(row->bytes + key_len, sr->row.columns.data, columns_len);
 	HASH_FIND(hh, *rows, row->bytes, key_len, old);
 	if (old != NULL)
-		free_row(rows, old);
+		mem_free_row(rows, old);
 	if (sr->gone)
 		free(row);
 	else
 		HASH_ADD_KEYPTR(hh, *rows, row->bytes, key_len, row);
 }
 
-static struct disk_stage *find_stage(const struct mem_disk *d, uint64_t number)
-{
-	struct disk_stage *st = d->stages;
-	while (st != NULL && st->number != number)
-		st = st->next;
-	return st;
-}
-
 static void adopt(struct mem_disk *d, uint64_t number)
 {
-	const struct disk_stage *st = find_stage(d, number);
+	const struct disk_stage *st = mem_find_stage(d, number);
 	for (const struct disk_row *r = st != NULL ? st->rows : NULL; r != NULL; r = r->hh.next)
-		put_row(&d->rows, &(struct store_row){ .row = wire_of(r) });
+		mem_put_row(&d->rows, &(struct store_row){ .row = mem_wire_of(r) });
 }
 
 static void commit_one(struct mem_disk *d, const struct store_txn *txn)
@@ -309,7 +230,7 @@ static void commit_one(struct mem_disk *d, const struct store_txn *txn)
 
 	adopt(d, txn->adopt);
 	while (store_txn_next_row(&rows, &row))
-		put_row(&d->rows, &row);
+		mem_put_row(&d->rows, &row);
 	while (store_txn_next_record(&records, &bytes)) {
 		struct record rec;
 		enum shoal_err rc = record_get(bytes, &rec);
@@ -390,214 +311,6 @@ static enum shoal_err mem_log_bytes(struct store *s, uint64_t *bytes, struct err
 	for (size_t i = 0; i < s->disk->nrecords; i++)
 		*bytes += s->disk->records[i].len;
 	return SHOAL_OK;
-}
-
-/* -- content */
-
-static struct disk_content *content_find(const struct mem_disk *d, const struct id32 *id)
-{
-	struct disk_content *c = NULL;
-	HASH_FIND(hh, d->contents, id->b, sizeof(id->b), c);
-	return c;
-}
-
-static uint64_t content_have(const struct disk_content *c)
-{
-	uint64_t n = 0;
-	while (c != NULL && n < c->pieces && c->known[n])
-		n++;
-	return n;
-}
-
-static void content_grow(struct disk_content *c, uint64_t pieces)
-{
-	if (pieces <= c->pieces)
-		return;
-	uint8_t *hashes = xalloc(pieces * 32), *known = xalloc(pieces);
-	if (c->pieces != 0) {
-		memcpy(hashes, c->hashes, c->pieces * 32);
-		memcpy(known, c->known, c->pieces);
-	}
-	free(c->hashes);
-	free(c->known);
-	c->hashes = hashes;
-	c->known = known;
-	c->pieces = pieces;
-}
-
-static enum shoal_err content_put(struct mem_disk *d, struct content_op *op)
-{
-	struct disk_content *c = content_find(d, &op->id);
-	size_t n = op->data.len / 32;
-
-	if (c == NULL) {
-		c = xalloc(sizeof(*c));
-		c->id = op->id;
-		HASH_ADD(hh, d->contents, id, sizeof(c->id), c);
-	}
-	if (!c->complete && n != 0) {
-		content_grow(c, op->first + n);
-		memcpy(c->hashes + (size_t)op->first * 32, op->data.data, n * 32);
-		memset(c->known + op->first, 1, n);
-	}
-	op->have = content_have(c);
-	return SHOAL_OK;
-}
-
-static enum shoal_err content_get(const struct mem_disk *d, struct content_op *op, struct error *e)
-{
-	const struct disk_content *c = content_find(d, &op->id);
-
-	buf_reset(&op->data);
-	for (uint64_t i = op->first; c != NULL && i < op->first + (uint64_t)op->count && i < c->pieces && c->known[i]; i++)
-		buf_put(&op->data, c->hashes + i * 32, 32);
-	return op->data.failed ? error_set(e, SHOAL_EBUSY, "out of memory") : SHOAL_OK;
-}
-
-static enum shoal_err content_check(struct mem_disk *d, struct content_op *op, struct error *e)
-{
-	struct disk_content *c = content_find(d, &op->id);
-	uint64_t pieces = content_pieces(op->size);
-	struct content_hash ch;
-	struct id32 id;
-
-	op->have = content_have(c);
-	if (op->have < pieces)
-		return error_set(e, SHOAL_ENOTFOUND, "hashes of %" PRIu64 " of %" PRIu64 " pieces are there", op->have, pieces);
-	content_hash_begin(&ch, op->size, &op->file_hash);
-	if (pieces != 0)
-		content_hash_add(&ch, c->hashes, pieces * 32);
-	content_hash_end(&ch, &id);
-	if (op->have > pieces || !id32_eq(&id, &op->id)) {
-		if (c != NULL && !c->complete) /* what gave the id before stays: it is the question that is wrong */
-			free_content(d, c);
-		return error_set(e, SHOAL_EINTEGRITY, "the hashes do not give the content id");
-	}
-	if (c == NULL) { /* an empty file has no hashes to put */
-		c = xalloc(sizeof(*c));
-		c->id = op->id;
-		HASH_ADD(hh, d->contents, id, sizeof(c->id), c);
-	}
-	c->complete = true;
-	return SHOAL_OK;
-}
-
-static enum shoal_err mem_content(struct store *s, struct content_op *op, struct error *e)
-{
-	struct mem_disk *d = s->disk;
-	struct disk_content *c = content_find(d, &op->id);
-
-	if (s->broken)
-		return error_set(e, SHOAL_EIO, "the store failed before and was not opened anew");
-	switch (op->kind) {
-	case CONTENT_PUT: return content_put(d, op);
-	case CONTENT_GET: return content_get(d, op, e);
-	case CONTENT_CHECK: return content_check(d, op, e);
-	case CONTENT_DROP:
-		if (c != NULL)
-			free_content(d, c);
-		return SHOAL_OK;
-	default: return error_set(e, SHOAL_EINTERNAL, "not an operation on content");
-	}
-}
-
-/* -- rows put aside */
-
-static int by_key(const struct disk_row *a, const struct disk_row *b)
-{
-	size_t n = a->key_len < b->key_len ? a->key_len : b->key_len;
-	int c = memcmp(a->bytes, b->bytes, n);
-	return c != 0 ? c : (a->key_len > b->key_len) - (a->key_len < b->key_len);
-}
-
-static enum shoal_err stage_put(struct mem_disk *d, const struct content_op *op)
-{
-	struct cursor c = cursor_of(op->data.data, op->data.len);
-	struct disk_stage *st = find_stage(d, op->stage);
-
-	if (st == NULL) {
-		st = xalloc(sizeof(*st));
-		*st = (struct disk_stage){ .next = d->stages, .number = op->stage };
-		d->stages = st;
-	}
-	st->sorted = false;
-	while (cursor_left(&c) != 0) {
-		struct store_row row = { 0 };
-		wire_row_get(&c, &row.row);
-		if (c.bad)
-			return SHOAL_EPROTO;
-		put_row(&st->rows, &row);
-	}
-	return SHOAL_OK;
-}
-
-static const struct disk_row *stage_after(struct disk_stage *st, struct slice last)
-{
-	struct cursor c = cursor_of(last.data, last.len);
-	struct disk_row *row = NULL;
-	struct wire_row wire;
-	uint8_t key[2 + UINT16_MAX];
-
-	if (!st->sorted)
-		HASH_SORT(st->rows, by_key);
-	st->sorted = true;
-	if (last.len == 0)
-		return st->rows;
-	wire_row_get(&c, &wire);
-	key[0] = (uint8_t)(wire.table >> 8);
-	key[1] = (uint8_t)wire.table;
-	memcpy(key + 2, wire.key.data, wire.key.len);
-	HASH_FIND(hh, st->rows, key, 2 + wire.key.len, row);
-	return row != NULL ? row->hh.next : NULL;
-}
-
-static enum shoal_err stage_read(const struct mem_disk *d, struct content_op *op)
-{
-	struct disk_stage *st = find_stage(d, op->stage);
-	const struct disk_row *row = st != NULL ? stage_after(st, slice_of(op->data.data, op->data.len)) : NULL;
-
-	buf_reset(&op->data);
-	for (; row != NULL && op->data.len < op->limit; row = row->hh.next) {
-		struct wire_row wire = wire_of(row);
-		wire_row_put(&op->data, &wire);
-	}
-	op->more = row != NULL;
-	return op->data.failed ? SHOAL_EBUSY : SHOAL_OK;
-}
-
-/* A few at a time, as a disk would. */
-static void stage_drop(struct mem_disk *d, struct content_op *op)
-{
-	struct disk_stage **at = &d->stages;
-
-	op->more = false;
-	while (*at != NULL && (*at)->number != op->stage)
-		at = &(*at)->next;
-	struct disk_stage *st = *at;
-	if (st == NULL)
-		return;
-	for (int i = 0; i < 100 && st->rows != NULL; i++)
-		free_row(&st->rows, st->rows);
-	op->more = st->rows != NULL;
-	if (op->more)
-		return;
-	*at = st->next;
-	free(st);
-}
-
-static enum shoal_err mem_stage(struct store *s, struct content_op *op, struct error *e)
-{
-	enum shoal_err rc = SHOAL_OK;
-
-	if (s->broken)
-		return error_set(e, SHOAL_EIO, "the store failed before and was not opened anew");
-	if (op->kind == CONTENT_STAGE_PUT)
-		rc = stage_put(s->disk, op);
-	else if (op->kind == CONTENT_STAGE_READ)
-		rc = stage_read(s->disk, op);
-	else
-		stage_drop(s->disk, op);
-	return rc == SHOAL_OK ? rc : error_set(e, rc, "%s", error_default(rc));
 }
 
 static enum shoal_err mem_backup(struct store *s, const char *path, struct error *e)
