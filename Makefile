@@ -116,6 +116,8 @@ $(B)/shoal-tracker: $(B)/tracker/main.o $(foreach f,$(below.tracker),$(B)/lib$(f
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/check.o $$(foreach f,$$(below.$$(firstword $$(subst /, ,$$*))),$(B)/lib$$f.a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS.all) -o $@
+# These stand between the program and the C library (tests/unit/power.h).
+$(filter %/test_power_cut,$(UNIT_TESTS)): $(B)/tests/unit/power.o
 $(B)/libsim.a: $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c)))
 $(B)/tests/sim/%: $(B)/tests/sim/%.o $(B)/libsim.a $$(foreach f,$$(or $$(below.$$*),$(below.sim)),$(B)/lib$$f.a)
 	$(call say,LINK)

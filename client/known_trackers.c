@@ -1,9 +1,9 @@
 /* client/known_trackers.c */
 #include "client/known_trackers.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -153,35 +153,43 @@ bool known_trackers_cluster(const struct known_trackers *k, struct id32 *out)
 	return k->has_cluster;
 }
 
-/* A file that was edited may end in the middle of a line: the new one must not become a part of that. */
-static bool ends_a_line(int fd)
+/* The file with one more line, put in its place whole: half a line would be an error at each start from then on. */
+static enum shoal_err add_line(const char *path, const char *address, const struct id32 *identity, struct error *e)
 {
-	char last = '\n';
-	return lseek(fd, -1, SEEK_END) < 0 || (read(fd, &last, 1) == 1 && last == '\n');
+	char print[FINGERPRINT_SIZE], line[LINE_SIZE];
+	struct buf text = { 0 };
+	enum shoal_err rc = fs_read_file(path, FILE_SIZE_MAX, &text, e);
+
+	if (rc == SHOAL_OK || rc == SHOAL_ENOTFOUND) {
+		if (text.len != 0 && text.data[text.len - 1] != '\n') /* somebody's editor left it so */
+			buf_put_u8(&text, '\n');
+		int len = snprintf(line, sizeof(line), "%s %s\n", address, fingerprint(identity, print));
+		buf_put(&text, line, (size_t)len);
+		rc = text.failed ? error_set(e, SHOAL_EBUSY, "out of memory writing '%s'", path)
+		                 : fs_write_file(path, text.data, text.len, 0600, e);
+	}
+	buf_free(&text);
+	return rc;
 }
 
 static enum shoal_err write_down(const struct known_trackers *k, const char *address, const struct id32 *identity,
                                  struct error *e)
 {
-	char line[LINE_SIZE], print[FINGERPRINT_SIZE];
-	char *folder = fs_dirname(k->path);
+	char *real = realpath(k->path, NULL); /* a link stays one */
+	const char *path = real != NULL ? real : k->path;
+	char *folder = fs_dirname(path);
 	enum shoal_err rc = fs_mkdirs(folder, 0700, e);
+	int lock = rc == SHOAL_OK ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
+	/* The folder is locked, not the file: that is another one after each line. */
+	if (rc == SHOAL_OK && (lock < 0 || flock(lock, LOCK_EX) != 0))
+		rc = error_errno(e, "cannot lock the folder '%s'", folder);
+	if (rc == SHOAL_OK)
+		rc = add_line(path, address, identity, e);
+	if (lock >= 0)
+		close(lock);
 	free(folder);
-	if (rc != SHOAL_OK)
-		return rc;
-	int fd = open(k->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(e, "cannot open '%s'", k->path);
-	int len = snprintf(line, sizeof(line), "\n%s %s\n", address, fingerprint(identity, print)), skip = 0;
-	if (flock(fd, LOCK_EX) == 0)
-		skip = ends_a_line(fd);
-	else
-		rc = error_errno(e, "cannot lock '%s'", k->path);
-	if (rc == SHOAL_OK && (!fs_write_all(fd, line + skip, (size_t)(len - skip)) || fsync(fd) != 0))
-		rc = error_errno(e, "cannot write '%s'", k->path);
-	if (close(fd) != 0 && rc == SHOAL_OK)
-		rc = error_errno(e, "cannot write '%s'", k->path);
+	free(real);
 	return rc;
 }
 
