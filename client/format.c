@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
 #include "core/base/units.h"
@@ -29,7 +30,7 @@ static bool is_one_of(const char *key, const char *const *words, size_t n)
 
 static bool is_time(const char *key)
 {
-	static const char *const words[] = { "added", "since", "asked_at", "contact", "at", "started", "expires" };
+	static const char *const words[] = { "added", "since", "asked_at", "at", "started", "expires" };
 	return is_one_of(key, words, COUNT_OF(words));
 }
 
@@ -56,6 +57,19 @@ static void put_time(struct buf *out, int64_t at)
 		buf_printf(out, "%s", text);
 }
 
+/* Of what is watched by the second: "0 s ago", "12 min ago", and older ones in full. */
+static void put_age(struct buf *out, int64_t at)
+{
+	int64_t age = (int64_t)(clock_wall_ms() / 1000) - at;
+
+	if (at <= 0 || age >= 86400)
+		put_time(out, at);
+	else if (age < 60)
+		buf_printf(out, "%d s ago", age > 0 ? (int)age : 0);
+	else
+		buf_printf(out, "%d %s ago", (int)(age < 3600 ? age / 60 : age / 3600), age < 3600 ? "min" : "h");
+}
+
 static void put_text(struct buf *out, const char *data, size_t len)
 {
 	char shown[CELL_MAX];
@@ -77,7 +91,9 @@ static void put_cell(struct buf *out, const char *key, const struct value *v, co
 	case VALUE_NIL: return;
 	case VALUE_BOOL: buf_printf(out, "%s", v->boolean ? "yes" : "no"); return;
 	case VALUE_INT:
-		if (is_time(key))
+		if (strcmp(key, "contact") == 0)
+			put_age(out, v->integer);
+		else if (is_time(key))
 			put_time(out, v->integer);
 		else if (is_bytes(key) && v->integer >= 0)
 			buf_printf(out, "%s", units_bytes((uint64_t)v->integer, text));

@@ -224,7 +224,7 @@ enum shoal_err known_trackers_check(struct known_trackers *k, const struct addre
 		              " for another tracker of the list, and all must be of one cluster", e);
 	if (!found) {
 		rc = write_down(k, address, identity, e);
-		*first = rc == SHOAL_OK;
+		*first = rc == SHOAL_OK && !k->has_cluster;
 	}
 	if (rc == SHOAL_OK && !k->has_cluster)
 		set_cluster(k, identity, k->path);

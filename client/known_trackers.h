@@ -16,7 +16,7 @@ struct known_trackers;
 struct known_trackers *known_trackers_open(const char *path, const struct tracker_info *trackers,
                                            const struct id32 *pinned, struct error *e);
 void known_trackers_close(struct known_trackers *k); /* NULL is fine */
-/* SHOAL_OK: it is the right one; *first says whether it was met for the first time. SHOAL_EDENIED with both fingerprints
+/* SHOAL_OK: it is the right one; *first says that nobody of its cluster was known until now. SHOAL_EDENIED with both fingerprints
  * in the sentence if it is not; SHOAL_EIO and the like if a first contact cannot be written down. */
 enum shoal_err known_trackers_check(struct known_trackers *k, const struct address *dialled,
                                     const struct id32 *identity, bool *first, struct error *e);

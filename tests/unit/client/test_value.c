@@ -3,6 +3,7 @@
 #include "client/format.h"
 #include "tests/unit/check.h"
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 
 static void json_goes_there_and_back(void)
@@ -109,6 +110,29 @@ static void rows_are_an_aligned_table(void)
 	value_free(&list);
 }
 
+static void a_contact_is_an_age(void)
+{
+	static const struct {
+		int64_t seconds;
+		const char *text;
+	} cases[] = { { -5, "0 s ago" }, { 20, "20 s ago" }, { 150, "2 min ago" }, { 7300, "2 h ago" } };
+	struct value t = value_table();
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char expected[64];
+		value_set(&t, "contact", value_int((int64_t)(clock_wall_ms() / 1000) - cases[i].seconds));
+		snprintf(expected, sizeof(expected), "contact  %s\n", cases[i].text);
+		/* "20 s ago" may have become "21 s ago" */
+		if (cases[i].seconds != 20 || strcmp(printed(&t, &b), "contact  21 s ago\n") != 0)
+			CHECK_STR(printed(&t, &b), expected);
+	}
+	value_set(&t, "contact", value_int(1000000000));
+	CHECK(strstr(printed(&t, &b), "contact  2001-09-0") != NULL);
+	buf_free(&b);
+	value_free(&t);
+}
+
 static void a_name_cannot_drive_the_terminal(void)
 {
 	struct buf b = { 0 };
@@ -169,7 +193,7 @@ static void a_job_says_only_what_is_known(void)
 static const struct CMUnitTest tests[] = {
 	TEST(a_job_says_only_what_is_known),
 	TEST(json_goes_there_and_back), TEST(text_that_is_no_utf8_is_escaped_in_json), TEST(a_failed_part_fails_the_whole),
-	TEST(every_allocation_may_fail), TEST(setting_again_replaces), TEST(rows_are_an_aligned_table),
+	TEST(every_allocation_may_fail), TEST(setting_again_replaces), TEST(rows_are_an_aligned_table), TEST(a_contact_is_an_age),
 	TEST(a_name_cannot_drive_the_terminal), TEST(a_download_says_how_far_it_is),
 };
 CHECK_MAIN(tests)
