@@ -111,7 +111,7 @@ static enum shoal_err drop(struct store *s, const struct id32 *id, struct error 
 {
 	if (!db_run(s, DB_BEGIN) || !drop_rows(s, id) || !db_run(s, DB_COMMIT))
 		return db_write_failed(s, e);
-	s->dirty = true;
+	db_wrote(s);
 	return SHOAL_OK;
 }
 
@@ -189,7 +189,7 @@ static enum shoal_err put(struct store *s, struct content_op *op, struct chunk *
 		return rc;
 	}
 	op->have = c.have;
-	s->dirty = true;
+	db_wrote(s);
 	return SHOAL_OK;
 }
 
@@ -263,7 +263,7 @@ static enum shoal_err check(struct store *s, struct content_op *op, struct chunk
 	c = (struct content){ .size = op->size, .have = op->have, .complete = true };
 	if (!db_run(s, DB_BEGIN) || !write_content(s, &op->id, &c) || !db_run(s, DB_COMMIT))
 		return db_write_failed(s, e);
-	s->dirty = true;
+	db_wrote(s);
 	return SHOAL_OK;
 }
 
@@ -272,7 +272,7 @@ enum shoal_err store_sqlite_forget_unfinished(struct store *s, struct error *e)
 	if (!db_run(s, DB_BEGIN) || !db_run(s, DB_CHUNK_FORGET) || !db_run(s, DB_CONTENT_FORGET) ||
 	    !db_run(s, DB_COMMIT))
 		return db_write_failed(s, e);
-	s->dirty = true;
+	db_wrote(s);
 	return SHOAL_OK;
 }
 

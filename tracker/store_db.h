@@ -65,10 +65,10 @@ struct store {
 	char *path;
 	sqlite3 *db;
 	sqlite3_stmt *stmt[DB_STATEMENTS];
-	unsigned commits; /* since the last checkpoint */
-	bool dirty;       /* there may be something in the WAL */
+	int wal_pages;     /* in the WAL after the last commit */
+	int checkpoint_at; /* the next one when the WAL has so many */
+	bool dirty;        /* there may be something in the WAL */
 	struct db_backup *backup; /* one that is being made */
-	size_t staged;    /* bytes put aside since the last checkpoint */
 };
 
 /* store_open.c. Failed: it is closed. */
@@ -93,7 +93,8 @@ bool db_run(struct store *s, enum db_statement which);            /* one without
 bool db_write_dots(struct store *s, enum db_statement which, const struct vvec *v);
 
 uint64_t db_row_sum(const struct wire_row *row); /* the check that is kept beside a row */
-void db_checkpoint(struct store *s);
+/* After every commit: empties the WAL into the database once it is long enough. */
+void db_wrote(struct store *s);
 
 /* store_log.c, store_content.c, store_staging.c: functions of the ops. */
 enum shoal_err db_log_read(struct store *s, uint64_t after, size_t max, store_record_fn *fn, void *ctx,

@@ -31,7 +31,7 @@ enum shoal_err db_log_cut(struct store *s, const struct vvec *upto, struct error
 	if (!db_run(s, DB_BEGIN) || !db_write_dots(s, DB_LOG_CUT, upto) || !db_write_dots(s, DB_FLOOR_PUT, upto) ||
 	    !db_run(s, DB_COMMIT))
 		return db_write_failed(s, e);
-	s->dirty = true;
+	db_wrote(s);
 	return SHOAL_OK;
 }
 

@@ -78,6 +78,17 @@ static bool read_format(struct store *s, uint64_t *format)
 	return ok;
 }
 
+/* Called after each commit. */
+static int note_wal(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = ctx;
+
+	(void)db;
+	(void)name;
+	s->wal_pages = pages;
+	return SQLITE_OK;
+}
+
 static enum shoal_err set_up(struct store *s, struct error *e)
 {
 	/* In this order: with EXCLUSIVE before WAL the index of the WAL lives in the heap, and nobody else gets in. */
@@ -93,6 +104,7 @@ static enum shoal_err set_up(struct store *s, struct error *e)
 	enum shoal_err rc = quick_check(s, e);
 	if (rc != SHOAL_OK)
 		return rc;
+	sqlite3_wal_hook(s->db, note_wal, s);
 	if (sqlite3_exec(s->db, schema, NULL, NULL, NULL) != SQLITE_OK || !read_format(s, &format))
 		return db_unreadable(s, e, "open");
 	if (format > FORMAT)
@@ -115,7 +127,7 @@ void db_close(struct store *s)
 	}
 	sqlite3_close(s->db);
 	s->db = NULL;
-	s->commits = 0;
+	s->wal_pages = 0;
 }
 
 void db_close_as_is(struct store *s)

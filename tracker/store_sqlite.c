@@ -14,7 +14,7 @@
 #include "core/base/mem.h"
 #include "tracker/store_db.h"
 
-enum { CHECKPOINT_EVERY = 2000 }; /* commits */
+enum { CHECKPOINT_PAGES = 8192 }; /* 32 MiB of WAL: long enough that a page which is written again and again is copied once */
 
 enum shoal_err db_error(struct store *s, struct error *e, const char *doing)
 {
@@ -311,12 +311,16 @@ static enum shoal_err settle(struct store *s, struct store_txn *const *txns, siz
 	return error_set(e, SHOAL_EINTERNAL, "cannot find out what was saved: %.400s", why.message);
 }
 
-void db_checkpoint(struct store *s)
+void db_wrote(struct store *s)
 {
-	/* A checkpoint that fails leaves everything in the WAL, which is where it is durable: the next one tries again. */
-	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	s->commits = 0;
 	s->dirty = true;
+	if (s->wal_pages < CHECKPOINT_PAGES)
+		s->checkpoint_at = CHECKPOINT_PAGES;
+	if (s->wal_pages < s->checkpoint_at)
+		return;
+	/* One that fails leaves everything in the WAL, which is where it is durable: it is tried again when that has grown. */
+	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	s->checkpoint_at = s->wal_pages + CHECKPOINT_PAGES;
 }
 
 enum shoal_err db_write_failed(struct store *s, struct error *e)
@@ -345,10 +349,7 @@ static enum shoal_err sqlite_commit(struct store *s, struct store_txn *const *tx
 	}
 	if (rc != SHOAL_OK)
 		return rc;
-	s->dirty = true;
-	s->commits += (unsigned)n;
-	if (s->commits >= CHECKPOINT_EVERY)
-		db_checkpoint(s);
+	db_wrote(s);
 	return SHOAL_OK;
 }
 
@@ -356,10 +357,8 @@ void store_sqlite_idle(struct store *s)
 {
 	if (s->db == NULL || !s->dirty)
 		return;
-	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK) {
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
 		s->dirty = false;
-		s->commits = 0;
-	}
 }
 
 const struct store_ops store_sqlite_ops = {

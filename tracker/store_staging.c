@@ -5,10 +5,7 @@
  * before it. */
 #include "tracker/store_db.h"
 
-enum {
-	DROP_ROWS = 10000,           /* at once: commits come in between */
-	CHECKPOINT_BYTES = 16 << 20, /* so that the WAL stays small on the way */
-};
+enum { DROP_ROWS = 10000 }; /* at once: commits come in between */
 
 static bool put_rows(struct store *s, const struct content_op *op)
 {
@@ -43,12 +40,7 @@ static enum shoal_err stage_put(struct store *s, const struct content_op *op, st
 	/* Nothing else may be committed without it: the store thread gives up then. */
 	if (!wait_for_disk(s, true))
 		return error_set(e, SHOAL_EINTERNAL, "cannot set how '%s' is written", s->path);
-	s->dirty = true;
-	s->staged += op->data.len;
-	if (s->staged >= CHECKPOINT_BYTES) {
-		s->staged = 0;
-		db_checkpoint(s);
-	}
+	db_wrote(s);
 	return rc;
 }
 
@@ -102,7 +94,7 @@ static enum shoal_err stage_drop(struct store *s, struct content_op *op, struct 
 
 	if (!db_bind_int(st, 1, op->stage) || !db_bind_int(st, 2, DROP_ROWS) || !db_done(st))
 		return db_write_failed(s, e);
-	s->dirty = true;
+	db_wrote(s);
 	op->more = sqlite3_changes(s->db) != 0;
 	if (op->more)
 		return SHOAL_OK;
