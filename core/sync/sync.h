@@ -125,7 +125,7 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /
 /* What happened so far: for the console and for tests. */
 struct sync_counters {
 	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, rows_sent, gaps, refused, digests_equal,
-	        digests_differ, log_cuts, contents_fetched, lost;
+	        digests_differ, log_cuts, contents_fetched, lost, claims_looked_at;
 };
 const struct sync_counters *sync_counters(const struct sync *s);
 #endif

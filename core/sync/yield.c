@@ -7,10 +7,12 @@
 #include "core/sync/sync_state.h"
 
 #define ROWS_BYTES (RECORD_MAX / 2) /* of marks in one record */
+#define KEY_MAX (2 * sizeof(struct id16))
 
 struct yield {
 	struct sync *sync;
 	struct vvec known;    /* elsewhere */
+	struct buf keys;      /* of a table's claims that are to be marked */
 	struct op op;
 	bool begun;
 	uint64_t claims;
@@ -61,41 +63,58 @@ static bool is_hidden(const struct yield *y, const struct stamp *claim, bool yie
 	return !yielded && !stamp_is_zero(claim) && !vvec_covers(&y->known, claim->dot);
 }
 
-/* One record's worth of a table; true: there may be more. Each record's claims are marked when the next is looked for. */
-static bool mark_some(struct yield *y, enum table table)
+/* The key of a claim that nobody else has heard of; its length, 0: it is none. */
+static size_t hidden_key(const struct yield *y, enum table table, const void *view, uint8_t key[KEY_MAX])
+{
+	const struct user_row *u = view;
+	const struct group_row *g = view;
+	const struct file_row *f = view;
+
+	switch (table) {
+	case TABLE_USER: memcpy(key, &u->uid, sizeof(u->uid)); return is_hidden(y, &u->claim, u->yielded) ? sizeof(u->uid) : 0;
+	case TABLE_GROUP: memcpy(key, &g->gid, sizeof(g->gid)); return is_hidden(y, &g->claim, g->yielded) ? sizeof(g->gid) : 0;
+	default:
+		memcpy(key, &f->gid, sizeof(f->gid));
+		memcpy(key + sizeof(f->gid), &f->fid, sizeof(f->fid));
+		return is_hidden(y, &f->claim, f->yielded) ? KEY_MAX : 0;
+	}
+}
+
+/* They are looked for once, before any is marked: marking is a change, after which one would have to look anew. */
+static void find_hidden(struct yield *y, enum table table)
 {
 	struct registry_iter it = registry_all(y->sync->config.registry, table);
 	const void *view;
 
-	while (y->rc == SHOAL_OK && (view = registry_next(&it)) != NULL) {
-		const struct user_row *u = view;
-		const struct group_row *g = view;
-		const struct file_row *f = view;
-		uint8_t key[2 * sizeof(struct id16)];
-		if (table == TABLE_USER && is_hidden(y, &u->claim, u->yielded))
-			mark(y, table, &u->uid, sizeof(u->uid), USER_YIELDED);
-		else if (table == TABLE_GROUP && is_hidden(y, &g->claim, g->yielded))
-			mark(y, table, &g->gid, sizeof(g->gid), GROUP_YIELDED);
-		else if (table == TABLE_FILE && is_hidden(y, &f->claim, f->yielded)) {
-			memcpy(key, &f->gid, sizeof(f->gid));
-			memcpy(key + sizeof(f->gid), &f->fid, sizeof(f->fid));
-			mark(y, table, key, sizeof(key), FILE_YIELDED);
-		}
-		if (y->begun && y->op.rows.len >= ROWS_BYTES)
-			return true;
+	while ((view = registry_next(&it)) != NULL) {
+		uint8_t key[KEY_MAX];
+		buf_put(&y->keys, key, hidden_key(y, table, view, key));
+		y->sync->counters.claims_looked_at++;
 	}
-	return false;
+	if (y->keys.failed)
+		y->rc = SHOAL_EBUSY;
+}
+
+static void mark_table(struct yield *y, enum table table, uint8_t column)
+{
+	size_t len = table == TABLE_FILE ? KEY_MAX : sizeof(struct id16);
+
+	buf_reset(&y->keys);
+	find_hidden(y, table);
+	for (size_t at = 0; y->rc == SHOAL_OK && at < y->keys.len; at += len) {
+		mark(y, table, y->keys.data + at, len, column);
+		if (y->op.rows.len >= ROWS_BYTES)
+			commit_marks(y);
+	}
 }
 
 static void mark_all(struct yield *y)
 {
-	static const enum table tables[] = { TABLE_USER, TABLE_GROUP, TABLE_FILE };
-
-	for (size_t i = 0; i < COUNT_OF(tables); i++) {
-		while (mark_some(y, tables[i]) && y->rc == SHOAL_OK)
-			commit_marks(y);
-	}
+	mark_table(y, TABLE_USER, USER_YIELDED);
+	mark_table(y, TABLE_GROUP, GROUP_YIELDED);
+	mark_table(y, TABLE_FILE, FILE_YIELDED);
 	commit_marks(y);
+	buf_free(&y->keys);
 }
 
 /* What the others have told in this life, and what the one that is here now has. */
