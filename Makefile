@@ -177,8 +177,8 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@scripts/demo.sh $(FILE)
 bench: all $(BENCH)
-	B=$(B) CASES='$(CASES)' tests/bench/run.sh
-	$(if $(CASES),,B=$(B) tests/bench/tracker.sh)
+	@B=$(B) CASES='$(CASES)' tests/bench/run.sh; one=$$?; \
+	$(if $(CASES),exit $$one,B=$(B) tests/bench/tracker.sh; two=$$?; exit $$((one > two ? one : two)))
 bench-peers:
 	PACKAGES='aria2 python3-libtorrent transmission-daemon nginx-light curl iproute2 openssl' scripts/deps.sh
 bench-tracker: all $(BENCH)
