@@ -13,12 +13,21 @@ override CFLAGS += -std=gnu11 -D_GNU_SOURCE -DSHOAL_VERSION='"$(VERSION)"' -DOPE
 	-I. -I$(B)/gen $(LUA_CFLAGS) -MMD -MP -pthread -fPIE -fstack-protector-strong \
 	-Wall -Wextra -Wshadow -Wvla -Wundef -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
 	-Wimplicit-fallthrough -Wno-missing-field-initializers $(WERROR)
-override LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
+override LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now,-z,noexecstack
+
+# Hardening, as far as this compiler and this machine know it; tests/hardening.sh looks at what came of it.
+takes = $(shell printf '$(2)\n' | $(CC) -O2 -Werror $(1) -x c -c -o /dev/null - 2>/dev/null && echo $(1))
+ifeq ($(origin HARDEN), undefined)
+HARDEN := $(call takes,-fcf-protection=full) $(call takes,-mbranch-protection=standard) \
+	$(call takes,-fstack-clash-protection)
+FORTIFY := $(if $(call takes,-D_FORTIFY_SOURCE=3,\043include <features.h>\n\043if __USE_FORTIFY_LEVEL < 3\n\043error\n\043endif),3,2)
+export HARDEN FORTIFY
+endif
 ifdef SAN
 override CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 override LDFLAGS += -fsanitize=$(SAN)
 else
-override CFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+override CFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(FORTIFY) $(HARDEN)
 endif
 
 # What each floor may use: its own library and those below (DESIGN: imports only downwards).
@@ -165,7 +174,7 @@ unit: $(UNIT_TESTS)
 check: deps
 	@$(MAKE) --no-print-directory check-nodeps
 check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
-	tests/run.sh $(SCENARIOS) $(SIM_TESTS) $(UNIT_TESTS)
+	tests/run.sh $(SCENARIOS) $(SIM_TESTS) $(UNIT_TESTS) $(if $(SAN),,tests/hardening.sh tests/install.sh)
 check-asan:
 	$(MAKE) check-nodeps B=build/asan SAN=address,undefined
 check-tsan:
@@ -208,9 +217,17 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/fuzz.o $(foreach f,$(belo
 lint:
 	scripts/lint.sh
 
+# UNITDIR: where systemd looks for units of the administrator; empty: none is installed.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/shoal
 	install -m 755 $(B)/shoal $(B)/shoal-tracker $(DESTDIR)$(PREFIX)/bin
+	install -m 644 README.md $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/shoal
+ifneq ($(UNITDIR),)
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|@PREFIX@|$(PREFIX)|g' scripts/shoal-tracker@.service.in > $(B)/shoal-tracker@.service
+	install -m 644 $(B)/shoal-tracker@.service $(DESTDIR)$(UNITDIR)
+endif
 
 clean:
 	rm -rf $(B)

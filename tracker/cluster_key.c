@@ -19,7 +19,7 @@ char *cluster_key_default_path(void)
 	return path;
 }
 
-static enum shoal_err make_secret(const char *path, struct error *e)
+enum shoal_err cluster_key_make(const char *path, struct error *e)
 {
 	uint8_t secret[SECRET_SIZE];
 	char *folder = fs_dirname(path);
@@ -34,20 +34,11 @@ static enum shoal_err make_secret(const char *path, struct error *e)
 	return rc;
 }
 
-enum shoal_err cluster_key_load(const char *path, struct cluster_keys *out, bool *made, struct error *e)
+enum shoal_err cluster_key_read(const char *path, struct cluster_keys *out, struct error *e)
 {
 	uint8_t secret[SECRET_SIZE];
-	enum shoal_err rc = SHOAL_OK;
+	enum shoal_err rc = fs_read_secret(path, secret, sizeof(secret), e);
 
-	*made = false;
-	if (access(path, F_OK) != 0 && errno == ENOENT) {
-		rc = make_secret(path, e);
-		*made = rc == SHOAL_OK;
-		if (rc == SHOAL_EEXISTS) /* somebody was quicker: theirs it is */
-			rc = SHOAL_OK;
-	}
-	if (rc == SHOAL_OK)
-		rc = fs_read_secret(path, secret, sizeof(secret), e);
 	if (rc != SHOAL_OK)
 		return rc;
 	if (!hkdf_derive(secret, sizeof(secret), "shoal cluster identity v1", out->identity_seed, SEED_SIZE) ||
@@ -56,6 +47,20 @@ enum shoal_err cluster_key_load(const char *path, struct cluster_keys *out, bool
 		rc = error_set(e, SHOAL_EINTERNAL, "cannot derive keys from '%s'", path);
 	OPENSSL_cleanse(secret, sizeof(secret));
 	return rc;
+}
+
+enum shoal_err cluster_key_load(const char *path, struct cluster_keys *out, bool *made, struct error *e)
+{
+	enum shoal_err rc = SHOAL_OK;
+
+	*made = false;
+	if (access(path, F_OK) != 0 && errno == ENOENT) {
+		rc = cluster_key_make(path, e);
+		*made = rc == SHOAL_OK;
+		if (rc == SHOAL_EEXISTS) /* somebody was quicker: theirs it is */
+			rc = SHOAL_OK;
+	}
+	return rc == SHOAL_OK ? cluster_key_read(path, out, e) : rc;
 }
 
 void cluster_keys_wipe(struct cluster_keys *keys)

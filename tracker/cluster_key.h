@@ -24,5 +24,9 @@ char *cluster_key_default_path(void);
 /* Reads the file, or makes it (and its folder) when it is not there; *made says which. Fails with SHOAL_EDENIED when
  * others can read it, SHOAL_EUSAGE when it has another length, or what the system says. */
 enum shoal_err cluster_key_load(const char *path, struct cluster_keys *out, bool *made, struct error *e);
+/* Makes the file and its folder; SHOAL_EEXISTS if it is there: a key is never written over. */
+enum shoal_err cluster_key_make(const char *path, struct error *e);
+/* Like cluster_key_load(), but makes nothing. */
+enum shoal_err cluster_key_read(const char *path, struct cluster_keys *out, struct error *e);
 void cluster_keys_wipe(struct cluster_keys *keys);
 #endif

@@ -1,4 +1,4 @@
-/* tracker/main.c - shoal-tracker [options] TRACKER_INFO ID, or --status, --backup, --check */
+/* tracker/main.c - shoal-tracker [options] TRACKER_INFO ID, or one of the tasks of tools.h */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>

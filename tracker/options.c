@@ -16,6 +16,7 @@
 const char options_help[] =
 	"Usage: shoal-tracker [options] TRACKER_INFO ID\n"
 	"       shoal-tracker --status DIR | --backup DIR FILE | --check DIR\n"
+	"       shoal-tracker --new-cluster-key | --show-identity [--cluster-key FILE]\n"
 	"\n"
 	"TRACKER_INFO lists the trackers of the cluster, one 'IP:PORT  ID' a line; ID says which of them this one is.\n"
 	"\n"
@@ -36,6 +37,8 @@ const char options_help[] =
 	"  --status DIR         how the tracker with that data folder is, and how it sees the others\n"
 	"  --backup DIR FILE    copies the database of the tracker with that data folder, while it runs\n"
 	"  --check DIR          reads all that a stopped tracker has kept, and says whether it is whole\n"
+	"  --new-cluster-key    makes the file of --cluster-key, which must not be there yet, and shows its identity\n"
+	"  --show-identity      the identity that the trackers with that cluster key show: what clients pin\n"
 	"\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
@@ -49,6 +52,8 @@ enum {
 	OPT_STATUS,
 	OPT_BACKUP,
 	OPT_CHECK,
+	OPT_NEW_KEY,
+	OPT_SHOW_IDENTITY,
 	OPT_CLUSTER_KEY,
 	OPT_SCRYPT_LN,
 	OPT_TICKET_LIFE,
@@ -78,6 +83,8 @@ static const struct option long_options[] = {
 	{ "status", required_argument, NULL, OPT_STATUS },
 	{ "backup", required_argument, NULL, OPT_BACKUP },
 	{ "check", required_argument, NULL, OPT_CHECK },
+	{ "new-cluster-key", no_argument, NULL, OPT_NEW_KEY },
+	{ "show-identity", no_argument, NULL, OPT_SHOW_IDENTITY },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -112,9 +119,10 @@ static enum shoal_err set_text(char **field, const char *what, const char *value
 static enum shoal_err set_task(struct options *o, enum options_task task, const char *word, struct error *e)
 {
 	if (o->task != TASK_RUN)
-		return error_set(e, SHOAL_EUSAGE, "only one of --status, --backup and --check");
+		return error_set(e, SHOAL_EUSAGE, "only one of --status, --backup, --check, --new-cluster-key and "
+		                 "--show-identity");
 	o->task = task;
-	return set_text(&o->data, word, optarg, e);
+	return optarg != NULL ? set_text(&o->data, word, optarg, e) : SHOAL_OK;
 }
 
 static enum shoal_err set_option(struct options *o, int option, char **argv, struct error *e)
@@ -125,6 +133,8 @@ static enum shoal_err set_option(struct options *o, int option, char **argv, str
 	case OPT_STATUS: return set_task(o, TASK_STATUS, "--status", e);
 	case OPT_BACKUP: return set_task(o, TASK_BACKUP, "--backup", e);
 	case OPT_CHECK: return set_task(o, TASK_CHECK, "--check", e);
+	case OPT_NEW_KEY: return set_task(o, TASK_NEW_KEY, "--new-cluster-key", e);
+	case OPT_SHOW_IDENTITY: return set_task(o, TASK_SHOW_IDENTITY, "--show-identity", e);
 	case OPT_CLUSTER_KEY: return set_text(&o->cluster_key, "--cluster-key", optarg, e);
 	case OPT_LOG_FILE: return set_text(&o->log_file, "--log-file", optarg, e);
 	case OPT_SCRYPT_LN: return parse_count("--scrypt-ln", optarg, 10, 20, &o->scrypt_ln, e);
@@ -166,7 +176,11 @@ static enum shoal_err set_task_words(struct options *o, int argc, char **argv, s
 	if (o->task != TASK_BACKUP && argc != 0)
 		return error_set(e, SHOAL_EUSAGE, "too many arguments; see --help");
 	o->backup_file = argc != 0 ? argv[0] : NULL;
-	return SHOAL_OK;
+	if (o->task != TASK_NEW_KEY && o->task != TASK_SHOW_IDENTITY)
+		return SHOAL_OK;
+	if (o->cluster_key == NULL)
+		o->cluster_key = cluster_key_default_path();
+	return o->cluster_key != NULL ? SHOAL_OK : error_set(e, SHOAL_EUSAGE, "HOME is not set: give --cluster-key");
 }
 
 static enum shoal_err set_default_paths(struct options *o, struct error *e)

@@ -7,11 +7,11 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 
-enum options_task { TASK_RUN, TASK_STATUS, TASK_BACKUP, TASK_CHECK };
+enum options_task { TASK_RUN, TASK_STATUS, TASK_BACKUP, TASK_CHECK, TASK_NEW_KEY, TASK_SHOW_IDENTITY };
 
 struct options {
 	bool help, version;   /* nothing else is set then */
-	enum options_task task; /* not TASK_RUN: only `data` is set, and `backup_file` */
+	enum options_task task; /* not TASK_RUN: only what the task needs is set: `data`, `backup_file`, `cluster_key` */
 	const char *backup_file; /* TASK_BACKUP: where to; points into argv */
 	const char *info_path; /* points into argv */
 	uint16_t id;

@@ -11,6 +11,7 @@
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "tracker/cluster_key.h"
 #include "tracker/control.h"
 #include "tracker/load.h"
 #include "tracker/store_sqlite.h"
@@ -153,12 +154,43 @@ static int check(const struct options *o)
 	return rc == SHOAL_OK ? 0 : say(&e);
 }
 
+/* -- the cluster's key */
+static int show_identity(const struct options *o, bool fresh)
+{
+	struct cluster_keys keys;
+	struct error e = { 0 };
+	struct id32 id;
+	char hex[HEX32_SIZE];
+	enum shoal_err rc = fresh ? cluster_key_make(o->cluster_key, &e) : SHOAL_OK;
+
+	if (rc == SHOAL_EEXISTS)
+		error_set(&e, rc, "'%s' is there already: it is never written over; move it away, or give another "
+		          "--cluster-key", o->cluster_key);
+	if (rc == SHOAL_OK)
+		rc = cluster_key_read(o->cluster_key, &keys, &e);
+	if (rc != SHOAL_OK)
+		return say(&e);
+	EVP_PKEY *key = key_from_seed(keys.identity_seed);
+	bool ok = key != NULL && key_identity(key, &id);
+	EVP_PKEY_free(key);
+	cluster_keys_wipe(&keys);
+	if (!ok) {
+		error_set(&e, SHOAL_EINTERNAL, "cannot derive the identity from '%s'", o->cluster_key);
+		return say(&e);
+	}
+	hex_encode(id.b, sizeof(id.b), hex);
+	printf("cluster sha256:%s\n", hex);
+	return 0;
+}
+
 int tools_main(const struct options *o)
 {
 	switch (o->task) {
 	case TASK_STATUS: return status(o);
 	case TASK_BACKUP: return backup(o);
 	case TASK_CHECK: return check(o);
+	case TASK_NEW_KEY: return show_identity(o, true);
+	case TASK_SHOW_IDENTITY: return show_identity(o, false);
 	default: return error_exit_code(SHOAL_EUSAGE);
 	}
 }

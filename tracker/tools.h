@@ -1,4 +1,5 @@
-/* tracker/tools.h - shoal-tracker --status DIR, --backup DIR FILE, --check DIR. Blocking; a process of its own. */
+/* tracker/tools.h - shoal-tracker --status DIR, --backup DIR FILE, --check DIR, --new-cluster-key, --show-identity.
+ * Blocking; a process of its own. */
 #ifndef SHOAL_TRACKER_TOOLS_H
 #define SHOAL_TRACKER_TOOLS_H
 #include "tracker/options.h"

@@ -122,6 +122,8 @@ static void wrong_options_are_named(void)
 		{ "--scrypt-ln 1x info.txt 1", "'1x'" },
 		{ "--ticket-life 99999999999 info.txt 1", "--ticket-life" },
 		{ "--data= info.txt 1", "--data" },
+		{ "--new-cluster-key --show-identity", "only one of" },
+		{ "--show-identity info.txt 1", "too many" },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct options o;
