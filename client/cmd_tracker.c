@@ -63,7 +63,7 @@ static enum shoal_err ask_wait_synced(struct cmd_run *run, struct error *e)
 	struct buf stamps = { 0 };
 	put_stamps(&stamps, &run->argv[0]);
 	if (stamps.len == 0 && !stamps.failed) { /* nothing that others could lack */
-		run->result = value_list();
+		run->result = value_bool(true);
 		return SHOAL_OK;
 	}
 	struct req_wait_synced m = { .stamps = slice_of(stamps.data, stamps.len), .timeout_ms = (uint32_t)timeout_ms };
@@ -99,9 +99,7 @@ static enum shoal_err run_wait_synced(struct cmd_run *run, struct call *answered
 	rep_wait_synced_get(&c, &m);
 	if (cursor_end(&c) != SHOAL_OK)
 		return error_set(e, SHOAL_EPROTO, "wait_synced: the tracker's answer cannot be read");
-	run->result = value_list();
-	for (struct cursor ids = cursor_of(m.ids.data, m.ids.len); cursor_left(&ids) > 1;)
-		value_add(&run->result, value_int(get_u16(&ids)));
+	run->result = value_bool(true);
 	return SHOAL_OK;
 }
 
@@ -162,7 +160,7 @@ const struct cmd cmd_tracker_table[] = {
 	  .args = { { "id", ARG_INT } },
 	  .run = run_use_tracker },
 	{ .name = "wait_synced",
-	  .summary = "Wait until other trackers have what a stamp names; the ids of those that have it.",
+	  .summary = "Wait until the other trackers have what a stamp names; true when they have.",
 	  .example = "wait_synced(create_group(\"team\"), {trackers=\"all\", timeout=5})",
 	  .since = "0.1",
 	  .args = { { "stamp", ARG_STAMP }, { "opts", ARG_OPTS, .optional = true, .opts = synced_opts } },

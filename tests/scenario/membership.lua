@@ -44,7 +44,7 @@ T.case("added, used, taken out", function(t)
   one:reload()
   two:reload()
   t.eventually(function() return state_of(c.alice, 3) == nil end, 10)
-  t.eq(#t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("without three")), { trackers = "all", timeout = 5 })), 2)
+  t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("without three")), { trackers = "all", timeout = 5 }))
   t.eventually(function() return lines_with(one.log, "tracker 3 is not in our list") == 1 end, 10)
   shoal.sleep(2.5) -- it knocks every two seconds at most: said once, not at each
   t.eq(lines_with(one.log, "tracker 3 is not in our list"), 1)
@@ -75,7 +75,7 @@ T.case("two trackers of one id: both say so, once, and the first goes on", funct
   shoal.sleep(3) -- it knocks every two seconds at most: that is not said each time
   t.eq(lines_with(one.log, "two trackers have the id 2"), 1)
   t.eq(lines_with(double.log, "it refuses us: two trackers have the id 2"), 1)
-  t.eq(#t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("goes on")), { timeout = 5 })), 2)
+  t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("goes on")), { timeout = 5 }))
 end)
 
 T.case("one that is led back to itself says so, and does not spin", function(t)
