@@ -276,7 +276,8 @@ void session_welcome(struct tracker *t, struct client *c);
 void sessions_expire(struct tracker *t);
 void session_on_remote(struct tracker *t, const struct sync_session *s);    /* sync's callbacks */
 void announce_on_remote(struct tracker *t, const struct sync_announce *a);
-void presence_refresh(struct tracker *t);
+void presence_leases(struct tracker *t);  /* sync wants to know how long our own sessions last */
+void presence_refresh(struct tracker *t); /* the same of announces, ours and others' */
 void session_id_text(struct dot dot, char out[48]);
 bool session_id_parse(struct slice text, struct dot *out);
 struct presence tracker_presence(struct tracker *t); /* who is online, as the file manager asks it */

@@ -37,11 +37,11 @@ void announce_tell(struct tracker *t, const struct leecher *l, uint32_t left_ms)
 	sync_send_announce(t->sync, &a);
 }
 
-static void refresh_session(void *arg, const struct online *o)
+static void renew_own(void *arg, const struct online *o)
 {
 	struct tracker *t = arg;
 	uint32_t left = left_of(o->until_ms, tracker_now(t));
-	if (left != 0)
+	if (left != 0 && o->home == t->config.self)
 		tell(t, o, left);
 }
 
@@ -53,9 +53,13 @@ static void refresh_announce(void *arg, const struct leecher *l)
 		announce_tell(t, l, left);
 }
 
+void presence_leases(struct tracker *t)
+{
+	presence_each(t->presence, renew_own, t);
+}
+
 void presence_refresh(struct tracker *t)
 {
-	presence_each(t->presence, refresh_session, t);
 	presence_each_announce(t->presence, refresh_announce, t);
 }
 
@@ -98,7 +102,7 @@ void session_on_remote(struct tracker *t, const struct sync_session *s)
 		.until_ms = now + (s->left_ms < LEASE_MS ? s->left_ms : LEASE_MS),
 		.addr = address_of(s->address),
 	};
-	(void)presence_put(t->presence, &o, &fresh); /* old news or no memory: the next refresh comes in 5 s */
+	(void)presence_put(t->presence, &o, &fresh); /* old news or no memory: it will be renewed again */
 }
 
 void announce_on_remote(struct tracker *t, const struct sync_announce *a)

@@ -157,6 +157,7 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	}
 	if (s->config.refresh != NULL)
 		s->config.refresh(s->config.owner);
+	sync_presence_renew(s);
 	sync_fetch_link_up(s);
 	sync_check_joined(s);
 }

@@ -266,6 +266,8 @@ static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice b
 	case SYNC_PING: on_ping(l, &c); return SHOAL_OK;
 	case SYNC_PONG: on_pong(l, &c); return SHOAL_OK;
 	case SYNC_LEASE: return sync_presence_on_lease(l, fields);
+	case SYNC_LEASE_SUM: return sync_presence_on_sum(l, fields);
+	case SYNC_LEASE_WANT: return sync_presence_on_want(l, fields);
 	case SYNC_PEER: return sync_presence_on_peer(l, fields);
 	case SYNC_BLOB_WANT: return sync_fetch_on_want(l, fields, e);
 	case SYNC_BLOB_DATA: return sync_fetch_on_data(l, fields, e);
@@ -362,6 +364,7 @@ uint64_t sync_link_tick(struct sync_link *l)
 	deadline = l->heard_at + SYNC_LOST_MS;
 	if (now >= l->ping_at)
 		send_ping(l);
+	deadline = sooner(deadline, sync_presence_answer(l));
 	if (l->dialled) {
 		sync_ship_pump(l);
 		deadline = sooner(deadline, sync_ship_deadline(l));

@@ -232,8 +232,9 @@ void sync_free(struct sync *s)
 	vvec_fini(&s->join_target);
 	vvec_fini(&s->kept[0].vector);
 	vvec_fini(&s->kept[1].vector);
-	buf_free(&s->lease_rows);
-	buf_free(&s->peer_rows);
+	buf_free(&s->lease_rows.bytes);
+	buf_free(&s->peer_rows.bytes);
+	lease_book_fini(&s->book);
 	buf_free(&s->scratch);
 	free(s);
 }
@@ -323,7 +324,9 @@ static uint64_t refresh_tick(struct sync *s)
 		if (s->config.refresh != NULL)
 			s->config.refresh(s->config.owner);
 	}
-	return s->refresh_at;
+	if (s->now >= s->leases_at)
+		sync_presence_renew(s);
+	return sooner(s->refresh_at, s->leases_at);
 }
 
 static void start(struct sync *s)
@@ -331,6 +334,7 @@ static void start(struct sync *s)
 	s->started = true;
 	s->join_since = s->contact_at = s->now;
 	s->refresh_at = s->now + SYNC_PRESENCE_EVERY_MS;
+	s->leases_at = s->now + SYNC_LEASES_EVERY_MS;
 	s->cut_at = s->now + SYNC_CUT_MS;
 	s->kept[1].at = s->now;
 	(void)vvec_copy(&s->kept[1].vector, registry_durable_vector(s->config.registry)); /* empty: nothing is cut */

@@ -23,6 +23,7 @@ struct registry;
 struct sync;
 
 #define SYNC_PRESENCE_EVERY_MS 5000
+#define SYNC_LEASES_EVERY_MS 2500
 #define SYNC_ANNOUNCE_LEASE_MS 60000
 
 /* One online session, as its home tracker knows it. Whoever keeps the table takes an entry if (epoch, beat) is larger
@@ -33,7 +34,7 @@ struct sync_session {
 	struct id32 device;
 	uint16_t home;        /* the tracker it is connected to */
 	uint64_t epoch;       /* hlc of the (re)connect: the largest is the newest */
-	uint64_t beat;        /* grows with each sign of life that the home tracker saw */
+	uint64_t beat;        /* grows with what the home tracker tells; sync_send_session() makes its own */
 	uint32_t left_ms;     /* 0: gone */
 	struct slice address; /* where peers reach it, HOST:PORT; borrowed */
 };
@@ -65,8 +66,11 @@ struct sync_config {
 	void *owner;                 /* for the callbacks, each of which may be NULL */
 	void (*on_session)(void *owner, const struct sync_session *s);
 	void (*on_announce)(void *owner, const struct sync_announce *a);
-	/* Every 5 s and when a link comes up: call sync_send_session() and sync_send_announce() for all that are known,
-	 * own and relayed, with the time that is left. */
+	/* Every 2.5 s and when a link comes up: call sync_send_session() for all whose home we are, with the time that is
+	 * left. What need not be told is not. */
+	void (*leases)(void *owner);
+	/* Every 5 s and when a link comes up: call sync_send_announce() for all that are known, own and relayed, with the
+	 * time that is left. */
 	void (*refresh)(void *owner);
 	void (*on_acked)(void *owner);   /* some tracker has more than before: ask sync_count_acked() again */
 	void (*on_content)(void *owner, const struct id32 *content); /* arrived, verified and marked as held */
@@ -87,7 +91,8 @@ uint64_t sync_tick(struct sync *s, uint64_t now_ms);
 void sync_set_peers(struct sync *s, const struct tracker_line *trackers, size_t n);
 void sync_now(struct sync *s); /* the console's `sync`: dial at once, exchange vectors now */
 
-/* To all links. Gathered, and sent by the next sync_tick(): the tracker's step ends in one. */
+/* To all links; a session only if that is news, and only by its home: others relay it by themselves. Gathered, and sent
+ * by the next sync_tick(): the tracker's step ends in one. */
 void sync_send_session(struct sync *s, const struct sync_session *session);
 void sync_send_announce(struct sync *s, const struct sync_announce *announce);
 
@@ -126,6 +131,9 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /
 struct sync_counters {
 	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, rows_sent, gaps, refused, digests_equal,
 	        digests_differ, log_cuts, contents_fetched, lost, claims_looked_at;
+	uint64_t leases_told, leases_heard; /* rows */
+	uint64_t leases_renewed;            /* by sums */
+	uint64_t leases_asked;              /* that all of a home be told */
 };
 const struct sync_counters *sync_counters(const struct sync *s);
 #endif

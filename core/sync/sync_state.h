@@ -10,7 +10,8 @@
  *   snapshot.c       all rows, or those of some tables, out
  *   staging.c        the same in: put aside, then merged
  *   yield.c          after an hour alone
- *   presence.c       LEASE and PEER
+ *   presence.c       LEASE, its sums, and PEER
+ *   lease_book.c     what is known of sessions
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
  *
@@ -25,6 +26,7 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/registry/registry.h"
+#include "core/sync/lease_book.h"
 #include "core/sync/oplog.h"
 #include "core/sync/sync.h"
 #include "core/wire/sync_msg.h"
@@ -52,6 +54,9 @@ enum sync_limits {
 	SYNC_SNAP_AHEAD = 1 << 15,  /* rows of a snapshot that are sent before the peer has put them aside */
 	SYNC_SNAP_STUCK_MS = 60000, /* without a word that more was put aside */
 	SYNC_MERGE_BYTES = 1 << 17, /* of rows merged at once: some milliseconds */
+	SYNC_LEASE_ASK_MS = 2000,   /* for all leases of one home, at most once in that time */
+	SYNC_LEASE_ANSWER_MS = 30000, /* to the end of the answer; then it is asked again */
+	SYNC_LEASE_TICK_MS = 20,    /* between the frames of an answer */
 	SYNC_DIGEST_MS = 60000,
 	SYNC_CUT_MS = 60000,
 	SYNC_PLAN_MS = 600000,      /* a look for what is too much or too old of the log reads it */
@@ -124,6 +129,9 @@ struct sync_link {
 	struct ship ship;        /* dialled */
 	struct stage *staging;   /* accepted: a snapshot that is not whole yet */
 	unsigned serving;
+	struct lease_home *telling; /* an answer to LEASE_WANT that is under way; NULL: none */
+	uint64_t tell_below;     /* from that place on they are told already */
+	uint64_t tell_at;        /* the next frame of it */
 	LIST_ENTRY(sync_link) next;
 	UT_hash_handle hh;       /* by conn */
 };
@@ -185,6 +193,12 @@ struct fetch {
 	UT_hash_handle hh;
 };
 
+/* Of a list: LEASE, LEASE_SUM, PEER. */
+struct sync_rows {
+	struct buf bytes;
+	uint16_t count;
+};
+
 struct sync {
 	struct sync_config config;
 	struct env *env;
@@ -212,9 +226,10 @@ struct sync {
 	unsigned fetching;
 	uint64_t fetch_at;
 	/* presence to be sent at the end of the step */
-	struct buf lease_rows, peer_rows;
-	uint16_t lease_count, peer_count;
-	uint64_t refresh_at;
+	struct sync_rows lease_rows, peer_rows;
+	bool sums_due;
+	uint64_t refresh_at, leases_at;
+	struct lease_book book;
 	/* log cut: what was durable a while ago */
 	uint64_t cut_at, plan_at;
 	struct {
@@ -311,7 +326,11 @@ bool sync_yield_if_alone(struct sync *s, const struct vvec *vector);
 
 /* presence.c */
 enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);
+enum shoal_err sync_presence_on_sum(struct sync_link *l, struct slice body);
+enum shoal_err sync_presence_on_want(struct sync_link *l, struct slice body);
 enum shoal_err sync_presence_on_peer(struct sync_link *l, struct slice body);
+void sync_presence_renew(struct sync *s); /* our own leases are looked at again, and sums told at the end of the step */
+uint64_t sync_presence_answer(struct sync_link *l); /* goes on with the answer that is under way; when to call it again */
 void sync_presence_flush(struct sync *s);
 
 /* fetch.c */

@@ -7,10 +7,11 @@
 SYNC_KINDS(X)
 #undef X
 CODEC_DEFINE(sync_lease_row, SYNC_LEASE_ROW_FIELDS)
+CODEC_DEFINE(sync_lease_sum_row, SYNC_LEASE_SUM_ROW_FIELDS)
 CODEC_DEFINE(sync_peer_row, SYNC_PEER_ROW_FIELDS)
 CODEC_DEFINE(sync_none, SYNC_NONE_FIELDS)
 
-enum row_kind { ROW_none, ROW_lease_row, ROW_peer_row };
+enum row_kind { ROW_none, ROW_lease_row, ROW_lease_sum_row, ROW_peer_row };
 
 const char *sync_kind_word(unsigned kind)
 {
@@ -22,6 +23,18 @@ const char *sync_kind_word(unsigned kind)
 #undef X
 	}
 	return NULL;
+}
+
+bool sync_kind_is_list(unsigned kind)
+{
+	switch (kind) {
+#define X(num, NAME, word, fields, row) \
+	case num:                       \
+		return ROW_##row != ROW_none;
+		SYNC_KINDS(X)
+#undef X
+	}
+	return false;
 }
 
 size_t sync_begin(struct buf *b, enum sync_kind kind)
@@ -69,20 +82,23 @@ static enum shoal_err get_fields(struct cursor *c, unsigned kind, struct buf *pr
 	return SHOAL_OK;
 }
 
+#define GET_ROW(type, c, print)                              \
+	do {                                                 \
+		struct sync_##type row;                      \
+		sync_##type##_get(c, &row);                  \
+		if ((print) != NULL && !(c)->bad)            \
+			sync_##type##_print(print, &row);    \
+	} while (0)
+
 static void get_rows(struct cursor *c, enum row_kind kind, unsigned count, struct buf *print)
 {
 	for (unsigned i = 0; i < count && !c->bad; i++) {
-		if (kind == ROW_lease_row) {
-			struct sync_lease_row row;
-			sync_lease_row_get(c, &row);
-			if (print != NULL && !c->bad)
-				sync_lease_row_print(print, &row);
-		} else {
-			struct sync_peer_row row;
-			sync_peer_row_get(c, &row);
-			if (print != NULL && !c->bad)
-				sync_peer_row_print(print, &row);
-		}
+		if (kind == ROW_lease_row)
+			GET_ROW(lease_row, c, print);
+		else if (kind == ROW_lease_sum_row)
+			GET_ROW(lease_sum_row, c, print);
+		else
+			GET_ROW(peer_row, c, print);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* core/wire/sync_msg.h - what two trackers say to each other, after the tag `SYNC`: u8 kind | fields.
  *
  * The one who dialled says HELLO first and then ships ops; the one who accepted answers HELLO, then ACKs what is durable
- * with it. PING, LEASE, PEER and BLOB go both ways. Fields are listed once below; docs/protocol.md explains them. A plain
+ * with it. PING, LEASE and its sums, PEER and BLOB go both ways. Fields are listed once below; docs/protocol.md explains them. A plain
  * module: no socket, no clock. Slices point into the received bytes. */
 #ifndef SHOAL_WIRE_SYNC_MSG_H
 #define SHOAL_WIRE_SYNC_MSG_H
@@ -9,7 +9,7 @@
 #include "core/wire/frame.h"
 #include "core/wire/stamp.h"
 
-#define SYNC_VERSION 1
+#define SYNC_VERSION 2
 #define SYNC_VECTOR_ENTRY 16 /* a vector on the wire: this many bytes each: u64 log, u64 seq; logs ascending */
 
 /* cluster: identity of the cluster, as the certificate shows it; from, to: tracker ids of the sender and of whom it means
@@ -35,6 +35,8 @@
 #define SYNC_BLOB_DATA_FIELDS(F) F(id32, content) F(u32, chunk) F(u8, have) F(blob, hashes)
 /* Presence: u16 count, then that many rows. */
 #define SYNC_LEASE_FIELDS(F) F(u16, count)
+#define SYNC_LEASE_SUM_FIELDS(F) F(u16, count)
+#define SYNC_LEASE_WANT_FIELDS(F) F(u16, home) /* answered with all LEASE rows of that home, then a LEASE_SUM with all 1 */
 #define SYNC_PEER_FIELDS(F) F(u16, count)
 /* vector: hash of all that the sender has acknowledged on this link (HELLO and ACKs), 0 from the one who dialled. */
 #define SYNC_PING_FIELDS(F) F(u64, wall_ms) F(u64, vector)
@@ -59,7 +61,9 @@
 	X(12, PEER, peer, SYNC_PEER_FIELDS, peer_row)             \
 	X(13, DIGEST, digest, SYNC_DIGEST_FIELDS, none)           \
 	X(14, SNAP_ACK, snap_ack, SYNC_SNAP_ACK_FIELDS, none)     \
-	X(15, REFUSED, refused, SYNC_REFUSED_FIELDS, none)
+	X(15, REFUSED, refused, SYNC_REFUSED_FIELDS, none)        \
+	X(16, LEASE_SUM, lease_sum, SYNC_LEASE_SUM_FIELDS, lease_sum_row) \
+	X(17, LEASE_WANT, lease_want, SYNC_LEASE_WANT_FIELDS, none)
 
 enum sync_kind {
 #define X(num, NAME, word, fields, row) SYNC_##NAME = num,
@@ -73,19 +77,24 @@ enum sync_state_told { SYNC_TOLD_READY, SYNC_TOLD_JOINING, SYNC_TOLD_READONLY };
 SYNC_KINDS(X)
 #undef X
 
-/* epoch: hlc of the (re)connect; beat: counts the signs of life that the home tracker saw; left_ms 0: gone. */
+/* epoch: hlc of the (re)connect; beat: counts what the home tracker has told; left_ms 0: gone; steady: 1: sums count it. */
 #define SYNC_LEASE_ROW_FIELDS(F)                                                                            \
 	F(u64, log) F(u64, seq) F(id16, uid) F(id32, device) F(u16, home) F(u64, epoch) F(u64, beat)        \
-	F(u32, left_ms) F(str, address)
+	F(u32, left_ms) F(u8, steady) F(str, address)
+/* All steady sessions of that home that the sender holds: how many, the sum of their hashes, and that each has a beat
+ * and a time left of no less than these. all: 1: every session of that home has just been told. */
+#define SYNC_LEASE_SUM_ROW_FIELDS(F) F(u16, home) F(u64, beat) F(u32, steady) F(u64, sum) F(u32, left_ms) F(u8, all)
 #define SYNC_PEER_ROW_FIELDS(F)                                                                             \
 	F(id16, gid) F(id16, fid) F(id16, uid) F(id32, device) F(u16, home) F(u64, epoch) F(u64, beat)      \
 	F(u32, pieces) F(u32, left_ms) F(str, address)
 #define SYNC_NONE_FIELDS(F)
 CODEC_DECLARE(sync_lease_row, SYNC_LEASE_ROW_FIELDS)
+CODEC_DECLARE(sync_lease_sum_row, SYNC_LEASE_SUM_ROW_FIELDS)
 CODEC_DECLARE(sync_peer_row, SYNC_PEER_ROW_FIELDS)
 CODEC_DECLARE(sync_none, SYNC_NONE_FIELDS)
 
 const char *sync_kind_word(unsigned kind); /* NULL if there is no such kind */
+bool sync_kind_is_list(unsigned kind);     /* its one field is the count of the rows that follow */
 
 /* A frame of that kind into b: sync_begin(), the kind's _put (and rows), frame_end(). */
 size_t sync_begin(struct buf *b, enum sync_kind kind);

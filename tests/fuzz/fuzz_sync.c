@@ -11,6 +11,15 @@ static void lease_rows(struct cursor *c, struct buf *b, unsigned n)
 	}
 }
 
+static void lease_sum_rows(struct cursor *c, struct buf *b, unsigned n)
+{
+	struct sync_lease_sum_row row;
+	for (unsigned i = 0; i < n; i++) {
+		sync_lease_sum_row_get(c, &row);
+		sync_lease_sum_row_put(b, &row);
+	}
+}
+
 static void peer_rows(struct cursor *c, struct buf *b, unsigned n)
 {
 	struct sync_peer_row row;
@@ -38,13 +47,14 @@ static void write_again(struct slice body, struct buf *b)
 	unsigned kind = get_u8(&c);
 	buf_put_u8(b, (uint8_t)kind);
 #define lease_row lease_rows
+#define lease_sum_row lease_sum_rows
 #define peer_row peer_rows
 #define X(num, NAME, word, fields, row)                                    \
 	if (kind == num) {                                                 \
 		struct sync_##word m;                                      \
 		sync_##word##_get(&c, &m);                                 \
 		sync_##word##_put(b, &m);                                  \
-		row(&c, b, num == SYNC_LEASE || num == SYNC_PEER ? count_of(body) : 0); \
+		row(&c, b, sync_kind_is_list(num) ? count_of(body) : 0); \
 	}
 	SYNC_KINDS(X)
 #undef X

@@ -17,6 +17,7 @@ CMD_REQUESTS(FUZZ_DEFINE)
 SYNC_KINDS(X)
 #undef X
 FUZZ_DEFINE(sync_lease_row, SYNC_LEASE_ROW_FIELDS)
+FUZZ_DEFINE(sync_lease_sum_row, SYNC_LEASE_SUM_ROW_FIELDS)
 FUZZ_DEFINE(sync_peer_row, SYNC_PEER_ROW_FIELDS)
 
 static void do_cmd(struct world *w, struct cursor *in)
@@ -69,11 +70,17 @@ static void do_sync(struct world *w, struct cursor *in)
 			SYNC_KINDS(X)
 #undef X
 		}
-		unsigned rows = kind == SYNC_LEASE || kind == SYNC_PEER ? body.data[at + 1] % 4 : 0;
-		if (kind == SYNC_LEASE || kind == SYNC_PEER)
+		unsigned rows = sync_kind_is_list(kind) ? body.data[at + 1] % 4 : 0;
+		if (sync_kind_is_list(kind))
 			body.data[at] = 0, body.data[at + 1] = (uint8_t)rows;
-		for (; rows > 0; rows--)
-			kind == SYNC_LEASE ? any_sync_lease_row(pool, in, &body) : any_sync_peer_row(pool, in, &body);
+		for (; rows > 0; rows--) {
+			if (kind == SYNC_LEASE)
+				any_sync_lease_row(pool, in, &body);
+			else if (kind == SYNC_LEASE_SUM)
+				any_sync_lease_sum_row(pool, in, &body);
+			else
+				any_sync_peer_row(pool, in, &body);
+		}
 	}
 	deliver_frame(w, i, TAG_SYNC, &body, cut);
 	buf_free(&body);

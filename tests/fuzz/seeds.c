@@ -101,7 +101,7 @@ static void sync_messages(void)
 	{                                                              \
 		struct cursor in = cursor_of(small, sizeof(small));    \
 		buf_put_u8(&b, num);                                   \
-		if (num == SYNC_LEASE || num == SYNC_PEER)             \
+		if (sync_kind_is_list(num))                            \
 			buf_put_u16(&b, 0);                            \
 		else                                                   \
 			any_sync_##word(&pool, &in, &b);               \
@@ -114,6 +114,10 @@ static void sync_messages(void)
 	sync_lease_row_put(&b, &(struct sync_lease_row){ .log = 1, .seq = 2, .home = 2, .left_ms = 30000,
 	                                                 .address = slice_str("127.0.0.1:5000") });
 	save("fuzz_sync", "lease_of_one", &b);
+	buf_put_u8(&b, SYNC_LEASE_SUM);
+	buf_put_u16(&b, 1);
+	sync_lease_sum_row_put(&b, &(struct sync_lease_sum_row){ .home = 2, .beat = 3, .left_ms = 15000, .all = 1 });
+	save("fuzz_sync", "lease_sum_of_one", &b);
 	buf_put_u8(&b, SYNC_OP);
 	struct buf record = { 0 };
 	put_record(&record);

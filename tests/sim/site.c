@@ -123,28 +123,25 @@ const struct site_medium site_memory = { &store_mem_ops, open_memory, cut_memory
 
 #define LEASE_MS 30000
 
-static void send_lease(struct site *s, uint16_t home, uint64_t left_ms)
+static void send_lease(struct site *s, uint64_t left_ms)
 {
-	const struct site_lease *l = &s->leases[home];
-	sync_send_session(s->sync, &(struct sync_session){ .dot = { home, 1 },
-	                                                   .home = home,
+	const struct site_lease *l = &s->leases[s->id];
+	sync_send_session(s->sync, &(struct sync_session){ .dot = { s->id, 1 },
+	                                                   .home = s->id,
 	                                                   .epoch = l->epoch,
 	                                                   .beat = l->beat,
 	                                                   .left_ms = (uint32_t)left_ms,
 	                                                   .address = slice_str("10.1.1.1:9") });
 }
 
-static void refresh(void *owner)
+static void renew(void *owner)
 {
 	struct site *s = owner;
 	uint64_t now = sim_now(s->sim);
 
 	s->leases[s->id].beat++;
 	s->leases[s->id].until = now + LEASE_MS;
-	send_lease(s, s->id, LEASE_MS);
-	for (uint16_t home = 1; home <= s->n_lines; home++)
-		if (home != s->id && s->leases[home].until > now)
-			send_lease(s, home, s->leases[home].until - now);
+	send_lease(s, LEASE_MS);
 }
 
 /* However often it was relayed: what is told of a session is over 30 s after its own tracker last renewed it. What is
@@ -201,7 +198,7 @@ static void boot_core(struct site *s, const struct vvec *floor)
 	                                          .trackers = s->lines,
 	                                          .n_trackers = s->n_lines,
 	                                          .owner = s,
-	                                          .refresh = refresh,
+	                                          .leases = renew,
 	                                          .on_session = on_session });
 	uint64_t told = s->leases[s->id].until; /* by an earlier life: others may count on it still */
 	memset(s->leases, 0, sizeof(s->leases));

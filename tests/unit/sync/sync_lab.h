@@ -16,6 +16,7 @@
 #define LAB_CONNS 256
 #define LAB_QUEUE 65536
 #define LAB_OPS 4096
+#define LAB_QUEUED_MAX (1 << 20) /* bytes on the way on one connection past which nothing more is taken */
 
 struct lab_node {
 	struct lab *lab;
@@ -47,6 +48,8 @@ struct lab_node {
 	/* callbacks */
 	unsigned acked_calls, sessions, announces, contents;
 	struct sync_session last;
+	uint64_t last_at;        /* when it was told */
+	void (*leases)(struct lab_node *n); /* sends those of its own sessions; NULL: it has none */
 };
 
 struct lab_event {
@@ -60,6 +63,7 @@ struct lab {
 	struct lab_node nodes[LAB_NODES + 1]; /* [0] is not used */
 	struct {
 		struct lab_node *from, *to;
+		size_t queued;   /* from -> to, not delivered yet */
 	} conns[LAB_CONNS * 2];  /* conn_id: index; an even one's other end is the odd one behind it */
 	conn_id last;
 	struct lab_event queue[LAB_QUEUE];
@@ -171,20 +175,21 @@ static inline enum shoal_err lab_send(void *ctx, conn_id conn, const void *bytes
 
 	if (to == NULL)
 		return SHOAL_EOFFLINE;
+	if (lab->conns[conn].queued > LAB_QUEUED_MAX)
+		return SHOAL_EBUSY;
 	for (size_t at = 0; at < len && !lab->dark && !n->cut_off && !to->cut_off; at += lab->mtu) {
 		size_t part = len - at < lab->mtu ? len - at : lab->mtu;
 		struct lab_event *e = lab_put(to, (struct env_event){ .type = ENV_BYTES, .conn = conn ^ 1, .len = part });
 		e->bytes = try_memdup((const uint8_t *)bytes + at, part);
 		e->ev.data = e->bytes;
+		lab->conns[conn].queued += part;
 	}
 	return SHOAL_OK;
 }
 
 static inline size_t lab_queued(void *ctx, conn_id conn)
 {
-	(void)ctx;
-	(void)conn;
-	return 0;
+	return ((struct lab_node *)ctx)->lab->conns[conn].queued;
 }
 
 static inline void lab_close(void *ctx, conn_id conn)
@@ -255,6 +260,14 @@ static inline void lab_on_session(void *owner, const struct sync_session *s)
 	struct lab_node *n = owner;
 	n->sessions++;
 	n->last = *s;
+	n->last_at = n->lab->now;
+}
+
+static inline void lab_leases(void *owner)
+{
+	struct lab_node *n = owner;
+	if (n->leases != NULL)
+		n->leases(n);
 }
 
 static inline void lab_on_announce(void *owner, const struct sync_announce *a)
@@ -300,7 +313,8 @@ static inline struct lab_node *lab_up(struct lab *lab, uint16_t id, size_t lines
 	                                          .log_bytes = lab->log_bytes,
 	                                          .trackers = lab->lines, .n_trackers = lines, .owner = n,
 	                                          .on_acked = lab_on_acked, .on_session = lab_on_session,
-	                                          .on_announce = lab_on_announce, .on_content = lab_on_content });
+	                                          .on_announce = lab_on_announce, .on_content = lab_on_content,
+	                                          .leases = lab_leases });
 	n->up = true;
 	return n;
 }
@@ -359,6 +373,8 @@ static inline void lab_deliver(struct lab *lab)
 	while (lab->head < lab->tail) {
 		struct lab_event e = lab->queue[lab->head++ % LAB_QUEUE];
 		struct lab_node *n = e.to;
+		if (e.ev.type == ENV_BYTES)
+			lab->conns[e.ev.conn ^ 1].queued -= e.ev.len;
 		if (n->raw)
 			lab_raw_event(n, &e.ev);
 		else if (!n->up)

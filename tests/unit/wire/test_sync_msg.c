@@ -95,22 +95,78 @@ static void put_leases(struct buf *b, unsigned count, unsigned rows)
 	CHECK_INT(frame_end(b, start), ==, SHOAL_OK);
 }
 
+static void put_sums(struct buf *b, unsigned count, unsigned rows)
+{
+	size_t start = sync_begin(b, SYNC_LEASE_SUM);
+	sync_lease_sum_put(b, &(struct sync_lease_sum){ .count = (uint16_t)count });
+	for (unsigned i = 0; i < rows; i++)
+		sync_lease_sum_row_put(b, &(struct sync_lease_sum_row){ .home = (uint16_t)(i + 1), .beat = 0x0102030405060708,
+		                                                        .steady = 10000, .sum = UINT64_MAX - 1,
+		                                                        .left_ms = 15000, .all = 1 });
+	CHECK_INT(frame_end(b, start), ==, SHOAL_OK);
+}
+
 static void a_list_has_exactly_its_rows(void)
 {
 	for (unsigned count = 0; count < 4; count++) {
-		struct buf b = { 0 };
+		struct buf b = { 0 }, sums = { 0 };
 		put_leases(&b, count, 2);
 		CHECK_INT(sync_check(body_of(&b)), ==, count == 2 ? SHOAL_OK : SHOAL_EPROTO);
+		put_sums(&sums, count, 2);
+		CHECK_INT(sync_check(body_of(&sums)), ==, count == 2 ? SHOAL_OK : SHOAL_EPROTO);
 		buf_free(&b);
+		buf_free(&sums);
 	}
+}
+
+static void only_presence_comes_in_lists(void)
+{
+	for (unsigned kind = 0; kind < 256; kind++)
+		CHECK_INT(sync_kind_is_list(kind), ==, kind == SYNC_LEASE || kind == SYNC_LEASE_SUM || kind == SYNC_PEER);
+}
+
+static void golden_bytes_of_a_lease_sum(void)
+{
+	static const uint8_t golden[] = { 0, 0, 0, 34, 'S', 'Y', 'N', 'C', 16, 0, 1, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x27,
+		                          0x10, 255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0x3a, 0x98, 1 };
+	struct buf b = { 0 }, text = { 0 };
+	put_sums(&b, 1, 1);
+	CHECK(slice_eq(slice_of(b.data, b.len), slice_of(golden, sizeof(golden))));
+	sync_print(&text, body_of(&b));
+	buf_put_u8(&text, 0);
+	CHECK(strstr((const char *)text.data, "steady=10000") != NULL);
+	buf_free(&b);
+	buf_free(&text);
+}
+
+static void a_lease_comes_back_as_it_was(void)
+{
+	struct sync_lease_row row = { .log = 9, .seq = UINT64_MAX, .uid = { { 1 } }, .device = { { 2 } }, .home = 65535, .epoch = 5,
+		                      .beat = 6, .left_ms = 30000, .steady = 1, .address = slice_str("[::1]:99") }, again;
+	struct buf b = { 0 };
+	sync_lease_row_put(&b, &row);
+	struct cursor c = cursor_of(b.data, b.len);
+	sync_lease_row_get(&c, &again);
+	CHECK_INT(cursor_end(&c), ==, SHOAL_OK);
+	CHECK_INT(again.seq, ==, UINT64_MAX);
+	CHECK_INT(again.home, ==, 65535);
+	CHECK_INT(again.beat, ==, 6);
+	CHECK_INT(again.left_ms, ==, 30000);
+	CHECK_INT(again.steady, ==, 1);
+	CHECK(slice_eq_str(again.address, "[::1]:99"));
+	buf_free(&b);
 }
 
 static void every_cut_and_every_extra_byte_is_refused(void)
 {
-	struct buf list = { 0 }, hello = { 0 };
+	struct buf list = { 0 }, sums = { 0 }, want = { 0 }, hello = { 0 };
 	put_leases(&list, 3, 3);
+	put_sums(&sums, 3, 3);
+	size_t start = sync_begin(&want, SYNC_LEASE_WANT);
+	sync_lease_want_put(&want, &(struct sync_lease_want){ .home = 3 });
+	CHECK_INT(frame_end(&want, start), ==, SHOAL_OK);
 	put_hello(&hello, slice_of(NULL, 0));
-	const struct buf *all[] = { &list, &hello };
+	const struct buf *all[] = { &list, &sums, &want, &hello };
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		struct slice body = body_of(all[i]);
 		for (size_t len = 0; len < body.len; len++)
@@ -122,6 +178,8 @@ static void every_cut_and_every_extra_byte_is_refused(void)
 		buf_free(&more);
 	}
 	buf_free(&list);
+	buf_free(&sums);
+	buf_free(&want);
 	buf_free(&hello);
 }
 
@@ -156,7 +214,7 @@ static void random_bytes_do_not_hurt(void)
 		size_t len = check_random(sizeof(body));
 		struct buf text = { 0 };
 		check_random_bytes(body, sizeof(body));
-		body[0] = (uint8_t)check_random(16);
+		body[0] = (uint8_t)check_random(SYNC_LEASE_WANT + 3);
 		sync_print(&text, slice_of(body, len));
 		CHECK(text.len != 0 && !text.failed);
 		(void)sync_check(slice_of(body, len));
@@ -171,6 +229,9 @@ int main(void)
 		TEST(golden_bytes_of_an_ack),
 		TEST(bad_vectors_are_refused),
 		TEST(a_list_has_exactly_its_rows),
+		TEST(only_presence_comes_in_lists),
+		TEST(golden_bytes_of_a_lease_sum),
+		TEST(a_lease_comes_back_as_it_was),
 		TEST(every_cut_and_every_extra_byte_is_refused),
 		TEST(an_unknown_kind_is_told_apart),
 		TEST(an_op_prints_as_what_it_does),
