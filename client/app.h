@@ -18,7 +18,7 @@ struct app {
 	struct control *control;
 	struct progress *progress;
 	struct secret_source secrets;
-	char *lua_folder, *build_folder, *history, *rc;
+	char *lua_folder, *build_folder, *state_folder, *history, *rc;
 	bool stopped; /* `quit` came through the control socket */
 };
 

@@ -12,8 +12,8 @@
 #include "core/base/name.h"
 #include "core/base/units.h"
 
-static const struct cmd *const tables[] = { cmd_user_table, cmd_group_table, cmd_file_table, cmd_job_table,
-	                                    cmd_tracker_table };
+static const struct cmd *const tables[] = { cmd_user_table,  cmd_group_table, cmd_file_table,
+	                                    cmd_batch_table, cmd_job_table,   cmd_tracker_table };
 
 const struct cmd *cmd_next(const struct cmd *cmd)
 {
@@ -214,7 +214,17 @@ static bool to_jobs(struct value *v)
 	return true;
 }
 
-static const char *kind_word(enum arg_kind kind)
+static bool is_list_of(struct value *v, enum value_type type)
+{
+	if (v->type == VALUE_TABLE && v->table.n == 0)
+		v->type = VALUE_LIST;
+	for (size_t i = 0; v->type == VALUE_LIST && i < v->table.n; i++)
+		if (v->table.items[i].type != type)
+			return false;
+	return v->type == VALUE_LIST;
+}
+
+const char *cmd_kind_word(enum arg_kind kind)
 {
 	static const char *const words[] = {
 		[ARG_USER] = "a string",     [ARG_GROUP] = "a string",   [ARG_FILE] = "a string",
@@ -223,7 +233,8 @@ static const char *kind_word(enum arg_kind kind)
 		[ARG_SECONDS] = "a number of seconds or text such as \"200ms\"",
 		[ARG_BOOL] = "true or false", [ARG_STAMP] = "a stamp",   [ARG_JOB] = "a job",
 		[ARG_JOBS] = "a list of jobs", [ARG_OPTS] = "a table",   [ARG_FILTER] = "a string or a table",
-		[ARG_COUNT] = "\"all\" or a number",
+		[ARG_COUNT] = "\"all\" or a number", [ARG_LIST] = "a list of tables",
+		[ARG_GLOBS] = "a pattern or a list of them",
 	};
 	return words[kind];
 }
@@ -254,6 +265,8 @@ static bool to_kind(struct value *v, enum arg_kind kind)
 			v->type = VALUE_TABLE;
 		return v->type == VALUE_TABLE;
 	case ARG_COUNT: return strcmp(value_text(v, ""), "all") == 0 || to_int(v);
+	case ARG_LIST: return is_list_of(v, VALUE_TABLE);
+	case ARG_GLOBS: return v->type == VALUE_STR || is_list_of(v, VALUE_STR);
 	}
 	return false;
 }
@@ -297,7 +310,7 @@ static enum shoal_err check_opt(const struct cmd_opt *opts, const char *key, str
 		                 s.best);
 	}
 	if (!to_kind(v, o->kind))
-		return error_set(e, SHOAL_EUSAGE, "option '%s' must be %s, got %s", key, kind_word(o->kind),
+		return error_set(e, SHOAL_EUSAGE, "option '%s' must be %s, got %s", key, cmd_kind_word(o->kind),
 		                 shown(v, text, sizeof(text)));
 	if (o->choices != NULL && v->type == VALUE_STR && !is_choice(o->choices, value_text(v, "")))
 		return error_set(e, SHOAL_EUSAGE, "option '%s' must be one of %s, got %s", key, o->choices,
@@ -321,7 +334,7 @@ static enum shoal_err check_arg(const struct cmd_arg *arg, unsigned number, stru
 	const char *which = arg->kind == ARG_SECRET ? value_type_word(v->type) : shown(v, text, sizeof(text));
 	bool wrong_text = v->type == VALUE_STR; /* to_kind() may have replaced it */
 	if (!to_kind(v, arg->kind))
-		return error_set(e, SHOAL_EUSAGE, "argument %u '%s' must be %s, got %s", number, arg->name, kind_word(arg->kind),
+		return error_set(e, SHOAL_EUSAGE, "argument %u '%s' must be %s, got %s", number, arg->name, cmd_kind_word(arg->kind),
 		                 wrong_text ? which : value_type_word(v->type));
 	if (v->type == VALUE_STR && arg->kind != ARG_SECRET && arg->kind != ARG_FILTER &&
 	    (v->str.len == 0 || memchr(v->str.data, '\0', v->str.len) != NULL))

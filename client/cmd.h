@@ -28,12 +28,15 @@ enum arg_kind {
 	ARG_OPTS,    /* a table with the names of `opts` */
 	ARG_FILTER,  /* a string or a table with the names of `opts` */
 	ARG_COUNT,   /* "all" or a number */
+	ARG_LIST,    /* a list of tables */
+	ARG_GLOBS,   /* a pattern, or a list of them */
 };
 
 struct cmd_opt {
 	const char *name;
 	enum arg_kind kind;
 	const char *choices; /* "a|b|c", or NULL */
+	const char *help;    /* what it does, for the reference */
 };
 
 struct cmd_arg {
@@ -59,15 +62,19 @@ struct cmd {
 	const char *name;
 	const char *spaced; /* "create user", as SPEC.md also writes it, or NULL */
 	const char *summary;
-	const char *example;
+	const char *gives;   /* what it gives when all went well: "stamp", "{{user, role}, ...}" */
+	const char *example; /* a line that runs as it stands: the tests run it */
 	const char *since;
 	struct cmd_arg args[CMD_MAX_ARGS];
 	unsigned flags;
+	/* One of the two: code here, or an embedded Lua module whose function of that name gets the checked arguments. */
 	enum shoal_err (*run)(struct cmd_run *run, struct call *answered, struct error *e);
+	const char *module;
 };
 
 /* All commands, in groups; each ends with an entry without a name. */
-extern const struct cmd cmd_user_table[], cmd_group_table[], cmd_file_table[], cmd_job_table[], cmd_tracker_table[];
+extern const struct cmd cmd_user_table[], cmd_group_table[], cmd_file_table[], cmd_batch_table[], cmd_job_table[],
+	cmd_tracker_table[];
 
 /* Iterates over all: start with NULL, ends with NULL. */
 const struct cmd *cmd_next(const struct cmd *cmd);
@@ -77,6 +84,8 @@ const char *cmd_suggest(const char *name);
 unsigned cmd_count_args(const struct cmd *cmd);
 /* "download_file(group, file [, dest [, opts]])". */
 void cmd_usage(const struct cmd *cmd, struct buf *out);
+/* What an argument must be: "a string", "a list of jobs". */
+const char *cmd_kind_word(enum arg_kind kind);
 /* The same as it is typed: "download_file GROUP FILE [DEST]". */
 void cmd_usage_typed(const struct cmd *cmd, struct buf *out);
 

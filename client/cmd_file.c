@@ -336,26 +336,35 @@ static enum shoal_err run_stop_share(struct cmd_run *run, struct call *answered,
 	return cmd_ask(run, c, e);
 }
 
-static const struct cmd_opt upload_opts[] = { { "name", ARG_STRING }, { "wait", ARG_BOOL }, { 0 } };
+static const struct cmd_opt upload_opts[] = {
+	{ "name", ARG_STRING, .help = "another name in the group" },
+	{ "wait", ARG_BOOL, .help = "give the result instead of a job" },
+	{ 0 },
+};
 static const struct cmd_opt download_opts[] = {
-	{ "wait", ARG_BOOL },
-	{ "order", ARG_STRING, "rarest|sequential|random" },
-	{ "limit", ARG_SIZE },
-	{ "on_exists", ARG_STRING, "resume|skip|replace|rename|fail" },
-	{ "timeout", ARG_SECONDS },
-	{ "wait_for_seeder", ARG_SECONDS },
-	{ "keep_sharing", ARG_BOOL },
+	{ "wait", ARG_BOOL, .help = "give the result instead of a job" },
+	{ "order", ARG_STRING, "rarest|sequential|random", "of the pieces; rarest is usual" },
+	{ "limit", ARG_SIZE, .help = "bytes a second" },
+	{ "on_exists", ARG_STRING, "resume|skip|replace|rename|fail",
+	  "the destination is there already: resume is usual (done if it has this content, else exists), rename takes name.1.ext" },
+	{ "timeout", ARG_SECONDS, .help = "from the start; then timeout, or no_seeder if nobody was there" },
+	{ "wait_for_seeder", ARG_SECONDS, .help = "how long to wait for the first seeder (30 s), then no_seeder" },
+	{ "keep_sharing", ARG_BOOL, .help = "false: does not become a seeder" },
 	{ 0 },
 };
 static const struct cmd_opt list_opts[] = {
-	{ "all", ARG_BOOL }, { "glob", ARG_STRING }, { "sort", ARG_STRING, "name|size|added|seeders|peers" }, { 0 },
+	{ "all", ARG_BOOL, .help = "also what nobody online has" },
+	{ "glob", ARG_STRING, .help = "only names that match, such as *.tar" },
+	{ "sort", ARG_STRING, "name|size|added|seeders|peers", "name is usual; the others begin with the most" },
+	{ 0 },
 };
 
 const struct cmd cmd_file_table[] = {
 	{ .name = "upload_file",
 	  .spaced = "upload file",
 	  .summary = "Share a file with a group; it stays where it is.",
-	  .example = "upload_file /path/to/document.pdf team",
+	  .gives = "job",
+	  .example = "upload_file document.pdf team",
 	  .since = "0.1",
 	  .args = { { "path", ARG_PATH }, { "group", ARG_GROUP }, { "opts", ARG_OPTS, .optional = true, .opts = upload_opts } },
 	  .flags = CMD_NEEDS_LOGIN,
@@ -363,6 +372,7 @@ const struct cmd cmd_file_table[] = {
 	{ .name = "download_file",
 	  .spaced = "download file",
 	  .summary = "Fetch a file of a group from everybody who has it; gives a job at once.",
+	  .gives = "job",
 	  .example = "download_file team document.pdf ./downloads/",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP },
@@ -374,6 +384,7 @@ const struct cmd cmd_file_table[] = {
 	{ .name = "list_files",
 	  .spaced = "list files",
 	  .summary = "The files of a group that somebody online has; all=true lists the others too.",
+	  .gives = "{{name, size, hash, seeders, peers, owner, added, state, have}, ...}",
 	  .example = "list_files team",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "opts", ARG_OPTS, .optional = true, .opts = list_opts } },
@@ -382,6 +393,7 @@ const struct cmd cmd_file_table[] = {
 	{ .name = "file_info",
 	  .spaced = "file info",
 	  .summary = "All that is known of one file, with who has it.",
+	  .gives = "{name, size, hash, ..., piece_size, pieces, content, seeders = {{user, address, complete}, ...}}",
 	  .example = "file_info team document.pdf",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "file", ARG_FILE } },
@@ -390,6 +402,7 @@ const struct cmd cmd_file_table[] = {
 	{ .name = "stop_share",
 	  .spaced = "stop share",
 	  .summary = "Share a file no longer; it leaves the group with its last active seeder.",
+	  .gives = "stamp",
 	  .example = "stop_share team document.pdf",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "file", ARG_FILE } },

@@ -123,13 +123,14 @@ static enum shoal_err run_list_members(struct cmd_run *run, struct call *answere
 	return answered == NULL ? ask_group(run, VERB_LIST_MEMBERS, e) : cmd_read_rows(run, answered, NULL, row_a_member, e);
 }
 
-static const struct cmd_opt leave_opts[] = { { "successor", ARG_USER }, { 0 } };
-static const struct cmd_opt delete_opts[] = { { "confirm", ARG_GROUP }, { 0 } };
+static const struct cmd_opt leave_opts[] = { { "successor", ARG_USER, .help = "who becomes the owner" }, { 0 } };
+static const struct cmd_opt delete_opts[] = { { "confirm", ARG_GROUP, .help = "the group's name once more; the prompt asks instead" }, { 0 } };
 
 const struct cmd cmd_group_table[] = {
 	{ .name = "create_group",
 	  .spaced = "create group",
 	  .summary = "Make a group; you become its owner.",
+	  .gives = "stamp",
 	  .example = "create_group team",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP } },
@@ -138,6 +139,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "join_group",
 	  .spaced = "join group",
 	  .summary = "Ask to become a member of a group.",
+	  .gives = "stamp",
 	  .example = "join_group team",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP } },
@@ -146,6 +148,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "leave_group",
 	  .spaced = "leave group",
 	  .summary = "Leave a group; an owner hands it over, the last member ends it.",
+	  .gives = "stamp",
 	  .example = "leave_group(\"team\", {successor=\"bob\"})",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "opts", ARG_OPTS, .optional = true, .opts = leave_opts } },
@@ -154,6 +157,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "list_groups",
 	  .spaced = "list groups",
 	  .summary = "All groups, with your role in them.",
+	  .gives = "{{name, owner, members, files, role, pending}, ...}",
 	  .example = "list_groups",
 	  .since = "0.1",
 	  .args = { { "filter", ARG_STRING, .optional = true } },
@@ -162,6 +166,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "list_requests",
 	  .spaced = "list requests",
 	  .summary = "Who asks to join a group of yours.",
+	  .gives = "{{user, asked_at}, ...}",
 	  .example = "list_requests team",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP } },
@@ -170,6 +175,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "accept_request",
 	  .spaced = "accept request",
 	  .summary = "Let somebody who asked into a group of yours.",
+	  .gives = "stamp",
 	  .example = "accept_request team bob",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER }, { "role", ARG_STRING, .optional = true } },
@@ -178,6 +184,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "reject_request",
 	  .spaced = "reject request",
 	  .summary = "Turn down somebody who asked to join.",
+	  .gives = "stamp",
 	  .example = "reject_request team bob",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER }, { "reason", ARG_STRING, .optional = true } },
@@ -186,6 +193,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "list_members",
 	  .spaced = "list members",
 	  .summary = "Who is in a group, and who of them is online.",
+	  .gives = "{{user, role, online, since}, ...}",
 	  .example = "list_members team",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP } },
@@ -194,6 +202,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "set_role",
 	  .spaced = "set role",
 	  .summary = "Make a member of a group of yours an admin, who answers requests and removes members, or a member again.",
+	  .gives = "stamp",
 	  .example = "set_role team bob admin",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER }, { "role", ARG_STRING } },
@@ -202,6 +211,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "remove_member",
 	  .spaced = "remove member",
 	  .summary = "Take somebody out of a group of yours.",
+	  .gives = "stamp",
 	  .example = "remove_member team bob",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER } },
@@ -210,6 +220,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "transfer_group",
 	  .spaced = "transfer group",
 	  .summary = "Make another member the owner of a group of yours.",
+	  .gives = "stamp",
 	  .example = "transfer_group team bob",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "user", ARG_USER } },
@@ -218,6 +229,7 @@ const struct cmd cmd_group_table[] = {
 	{ .name = "delete_group",
 	  .spaced = "delete group",
 	  .summary = "End a group of yours for everybody; nobody's files are deleted.",
+	  .gives = "stamp",
 	  .example = "delete_group(\"team\", {confirm=\"team\"})",
 	  .since = "0.1",
 	  .args = { { "group", ARG_GROUP }, { "opts", ARG_OPTS, .optional = true, .opts = delete_opts } },

@@ -273,31 +273,39 @@ static enum shoal_err run_wait_any(struct cmd_run *run, struct call *answered, s
 	return SHOAL_OK;
 }
 
-static const struct cmd_opt cancel_opts[] = { { "keep_part", ARG_BOOL }, { 0 } };
+static const struct cmd_opt cancel_opts[] = {
+	{ "keep_part", ARG_BOOL, .help = "what has come stays, and the same command goes on with it" }, { 0 },
+};
 static const struct cmd_opt job_filter[] = {
-	{ "kind", ARG_STRING, "download|upload|all" }, { "group", ARG_GROUP }, { "state", ARG_STRING }, { 0 },
+	{ "kind", ARG_STRING, "download|upload|all", "which kind of job" },
+	{ "group", ARG_GROUP, .help = "of that group" },
+	{ "state", ARG_STRING, .help = "in that state: a text alone means the same" },
+	{ 0 },
 };
 
-#define JOB_METHOD(word, text, sample, ...)                                                                     \
-	{ .name = "job_" #word, .summary = text, .example = sample, .since = "0.1",                             \
+#define JOB_METHOD(word, text, result, sample, ...)                                                             \
+	{ .name = "job_" #word, .summary = text, .gives = result, .example = sample, .since = "0.1",            \
 	  .args = { { "job", ARG_JOB }, __VA_ARGS__ }, .flags = CMD_METHOD, .run = run_job_##word }
 
 const struct cmd cmd_job_table[] = {
 	{ .name = "show_downloads",
 	  .spaced = "show downloads",
 	  .summary = "Downloads of this client, running and over.",
+	  .gives = "{job, ...}",
 	  .example = "show_downloads",
 	  .since = "0.1",
 	  .args = { { "filter", ARG_FILTER, .optional = true, .opts = job_filter } },
 	  .run = run_show_downloads },
 	{ .name = "wait_all",
 	  .summary = "Wait until all jobs have ended; fails if one failed.",
+	  .gives = "{result, ...}",
 	  .example = "wait_all{download_file(\"team\", \"a\"), download_file(\"team\", \"b\")}",
 	  .since = "0.1",
 	  .args = { { "jobs", ARG_JOBS }, { "seconds", ARG_SECONDS, .optional = true } },
 	  .run = run_wait_all },
 	{ .name = "wait_any",
 	  .summary = "Wait until one of the jobs has ended; gives it and its result (nil if it failed).",
+	  .gives = "job, result",
 	  .example = "job, result = wait_any(shoal.jobs())",
 	  .since = "0.1",
 	  .args = { { "jobs", ARG_JOBS }, { "seconds", ARG_SECONDS, .optional = true } },
@@ -305,6 +313,7 @@ const struct cmd cmd_job_table[] = {
 	  .run = run_wait_any },
 	{ .name = "jobs",
 	  .summary = "All jobs, uploads too.",
+	  .gives = "{job, ...}",
 	  .example = "for _, job in ipairs(shoal.jobs()) do print(job.id, job.state) end",
 	  .since = "0.1",
 	  .args = { { "filter", ARG_FILTER, .optional = true, .opts = job_filter } },
@@ -312,22 +321,25 @@ const struct cmd cmd_job_table[] = {
 	  .run = run_jobs },
 	{ .name = "job",
 	  .summary = "The job of that number.",
+	  .gives = "job",
 	  .example = "shoal.job(3):pause()",
 	  .since = "0.1",
 	  .args = { { "id", ARG_JOB } },
 	  .flags = CMD_MODULE,
 	  .run = run_job },
-	JOB_METHOD(wait, "Wait for its end; gives {path, bytes, seconds, rate, sources, bad_pieces}.", "job:wait(60)",
+	JOB_METHOD(wait, "Wait for its end.", "{path, bytes, seconds, rate, sources, bad_pieces, resumed, twice}", "job:wait(60)",
 	           { "seconds", ARG_SECONDS, .optional = true }),
-	JOB_METHOD(pause, "Pause it.", "job:pause()"),
-	JOB_METHOD(resume, "Go on with it.", "job:resume()"),
-	JOB_METHOD(cancel, "Give it up; keep_part=true keeps what has come.", "job:cancel{keep_part=true}",
+	JOB_METHOD(pause, "Pause it.", "true", "job:pause()"),
+	JOB_METHOD(resume, "Go on with it.", "true", "job:resume()"),
+	JOB_METHOD(cancel, "Give it up; the part file is removed unless it is to be kept.", "true", "job:cancel{keep_part=true}",
 	           { "opts", ARG_OPTS, .optional = true, .opts = cancel_opts }),
-	JOB_METHOD(limit, "Limit its rate; 0 is no limit.", "job:limit(\"5M\")", { "size", ARG_SIZE }),
-	JOB_METHOD(peers, "Who gives to it, and how fast.", "job:peers()"),
-	JOB_METHOD(explain, "Why it is as slow as it is.", "print(job:explain())"),
+	JOB_METHOD(limit, "Limit its rate; 0 is no limit.", "true", "job:limit(\"5M\")", { "size", ARG_SIZE }),
+	JOB_METHOD(peers, "Who gives to it, and how fast.",
+	           "{{user, address, state, rate, pieces, bad_pieces, strikes}, ...}", "job:peers()"),
+	JOB_METHOD(explain, "Why it is as slow as it is.", "a sentence", "print(job:explain())"),
 	{ .name = "job_info",
 	  .summary = "All fields of a job.",
+	  .gives = "{id, kind, group, file, ...}",
 	  .example = "{\"id\": 1, \"call\": \"job_info\", \"args\": [3]}",
 	  .since = "0.1",
 	  .args = { { "job", ARG_JOB } },

@@ -143,24 +143,33 @@ static enum shoal_err run_limits(struct cmd_run *run, struct call *answered, str
 	return SHOAL_OK;
 }
 
-static const struct cmd_opt synced_opts[] = { { "trackers", ARG_COUNT }, { "timeout", ARG_SECONDS }, { 0 } };
-static const struct cmd_opt limit_opts[] = { { "down", ARG_SIZE }, { "up", ARG_SIZE }, { 0 } };
+static const struct cmd_opt synced_opts[] = {
+	{ "trackers", ARG_COUNT, .help = "how many others, or \"all\", which is usual" },
+	{ "timeout", ARG_SECONDS, .help = "5 s is usual" },
+	{ 0 },
+};
+static const struct cmd_opt limit_opts[] = {
+	{ "down", ARG_SIZE, .help = "what this client takes" }, { "up", ARG_SIZE, .help = "what it gives" }, { 0 },
+};
 
 const struct cmd cmd_tracker_table[] = {
 	{ .name = "trackers",
 	  .summary = "The trackers, and how far each is behind.",
+	  .gives = "{{id, addr, state, behind, contact, clock, version, rows, why}, ...}",
 	  .example = "trackers()",
 	  .since = "0.1",
 	  .run = run_trackers },
 	{ .name = "use_tracker",
 	  .spaced = "use tracker",
 	  .summary = "Talk to that tracker from now on.",
+	  .gives = "stamp",
 	  .example = "use_tracker(2)",
 	  .since = "0.1",
 	  .args = { { "id", ARG_INT } },
 	  .run = run_use_tracker },
 	{ .name = "wait_synced",
 	  .summary = "Wait until the other trackers have what a stamp names; true when they have.",
+	  .gives = "true",
 	  .example = "wait_synced(create_group(\"team\"), {trackers=\"all\", timeout=5})",
 	  .since = "0.1",
 	  .args = { { "stamp", ARG_STAMP }, { "opts", ARG_OPTS, .optional = true, .opts = synced_opts } },
@@ -168,12 +177,14 @@ const struct cmd cmd_tracker_table[] = {
 	{ .name = "list_conflicts",
 	  .spaced = "list conflicts",
 	  .summary = "Names that two people claimed at once, and what became of them.",
+	  .gives = "{{kind, name, shown, text, at}, ...}",
 	  .example = "list_conflicts",
 	  .since = "0.1",
 	  .flags = CMD_NEEDS_LOGIN,
 	  .run = run_list_conflicts },
 	{ .name = "limits",
 	  .summary = "Limits of this client in bytes a second; 0 is none.",
+	  .gives = "{down, up}",
 	  .example = "limits{down=\"20M\"}",
 	  .since = "0.1",
 	  .args = { { "limits", ARG_OPTS, .optional = true, .opts = limit_opts } },

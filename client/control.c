@@ -29,7 +29,9 @@ struct visitor {
 struct request {
 	struct visitor *visitor;
 	json_t *id;
-	struct cmd_run *run;
+	struct cmd_run *run;       /* one of the two */
+	struct lua_remote *remote;
+	const struct cmd *cmd;
 	TAILQ_ENTRY(request) link;
 };
 
@@ -207,6 +209,17 @@ static void request_done(void *arg, struct cmd_run *run)
 	shell_abandon(sh, run);
 }
 
+static void remote_done(void *arg, struct value *result, const struct error *e)
+{
+	struct request *r = arg;
+	json_t *id = json_incref(r->id);
+	if (e->code != SHOAL_OK)
+		refuse(r->visitor, id, r->cmd->name, e);
+	else
+		answer(r->visitor, id, "value", value_to_json(result));
+	request_free(r);
+}
+
 /* -- requests */
 
 static void on_event(void *arg, const struct client_event *ev)
@@ -248,6 +261,23 @@ static bool own_call(struct visitor *v, json_t *id, const char *call)
 	return true;
 }
 
+/* The command checks its arguments once more: it gets them as they came. Frees the run, which was for the check. */
+static bool start_lua(struct visitor *v, struct request *r, const json_t *args, size_t n, struct error *e)
+{
+	struct lua_host *host = v->control->config.host;
+	struct value argv[CMD_MAX_ARGS] = { { 0 } };
+	cmd_run_free(r->run);
+	r->run = NULL;
+	for (size_t i = 0; i < n; i++)
+		argv[i] = value_from_json(json_array_get(args, i));
+	r->remote = host != NULL ? lua_host_start(host, r->cmd, argv, (unsigned)n, remote_done, r) : NULL;
+	for (size_t i = 0; i < n; i++)
+		value_free(&argv[i]);
+	if (r->remote == NULL)
+		error_set(e, SHOAL_EBUSY, "%s cannot be run now", r->cmd->name);
+	return r->remote != NULL;
+}
+
 static void start(struct visitor *v, json_t *id, const struct cmd *cmd, const json_t *args)
 {
 	struct error e = { 0 };
@@ -270,10 +300,16 @@ static void start(struct visitor *v, json_t *id, const struct cmd *cmd, const js
 		free(r);
 		return;
 	}
-	*r = (struct request){ .visitor = v, .id = json_incref(id), .run = run };
+	*r = (struct request){ .visitor = v, .id = json_incref(id), .run = run, .cmd = cmd };
+	if (cmd->module != NULL && !start_lua(v, r, args, n, &e)) {
+		refuse(v, r->id, cmd->name, &e);
+		free(r);
+		return;
+	}
 	v->requests++;
 	TAILQ_INSERT_TAIL(&v->control->requests, r, link);
-	shell_start(v->control->shell, run, request_done, r);
+	if (cmd->module == NULL)
+		shell_start(v->control->shell, run, request_done, r);
 }
 
 static void handle(struct visitor *v, const char *text, size_t len)
@@ -373,8 +409,11 @@ void control_close(struct control *c)
 	while ((r = TAILQ_FIRST(&c->requests)) != NULL) {
 		struct cmd_run *run = r->run;
 		r->visitor->requests++; /* so that it is freed below, not here */
+		if (r->remote != NULL)
+			lua_remote_forget(r->remote);
 		request_free(r);
-		shell_abandon(c->shell, run);
+		if (run != NULL)
+			shell_abandon(c->shell, run);
 	}
 	while ((v = TAILQ_FIRST(&c->visitors)) != NULL)
 		visitor_free(v);

@@ -8,13 +8,14 @@
  * socket (mode 0600) is the user. Prompt thread only. */
 #ifndef SHOAL_CLIENT_CONTROL_H
 #define SHOAL_CLIENT_CONTROL_H
-#include "client/shell.h"
+#include "client/lua_host.h"
 
 struct control;
 
 struct control_config {
 	const char *path;
 	struct address listen; /* told by `status` */
+	struct lua_host *host; /* runs what is written in Lua; NULL: refused */
 	void (*quit)(void *owner);
 	void *owner;
 };

@@ -11,8 +11,9 @@ static void print_one(const struct cmd *cmd, struct buf *out)
 		buf_printf(out, "    also typed: %s ...\n", cmd->spaced);
 	for (unsigned i = 0; i < cmd_count_args(cmd); i++)
 		for (const struct cmd_opt *o = cmd->args[i].opts; o != NULL && o->name != NULL; o++)
-			buf_printf(out, "    %s.%s%s%s\n", cmd->args[i].name, o->name, o->choices != NULL ? " = " : "",
-			           o->choices != NULL ? o->choices : "");
+			buf_printf(out, "    %s.%s%s%s: %s\n", cmd->args[i].name, o->name, o->choices != NULL ? " = " : "",
+			           o->choices != NULL ? o->choices : "", o->help != NULL ? o->help : cmd_kind_word(o->kind));
+	buf_printf(out, "    gives: %s\n", cmd->gives);
 	buf_printf(out, "    example: %s\n    since %s%s\n", cmd->example, cmd->since,
 	           (cmd->flags & CMD_NEEDS_LOGIN) != 0 ? ", needs a login" : "");
 }

@@ -91,6 +91,49 @@ static int command_done(lua_State *L, int status, lua_KContext ctx)
 	return n;
 }
 
+/* Times were brought into milliseconds: a module, which hands them on, gets seconds again. */
+static void seconds_again(struct cmd_run *run)
+{
+	for (unsigned i = 0; i < cmd_count_args(run->cmd); i++) {
+		const struct cmd_arg *arg = &run->cmd->args[i];
+		if (arg->kind == ARG_SECONDS && run->argv[i].type == VALUE_INT)
+			run->argv[i] = value_number((double)run->argv[i].integer / 1000);
+		for (const struct cmd_opt *o = arg->opts; o != NULL && o->name != NULL; o++) {
+			const struct value *v = o->kind == ARG_SECONDS ? value_get(&run->argv[i], o->name) : NULL;
+			if (v != NULL)
+				value_set(&run->argv[i], o->name, value_number((double)v->integer / 1000));
+		}
+	}
+}
+
+static int module_done(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	return lua_gettop(L) - (int)ctx;
+}
+
+/* A command that is written in Lua. */
+static int call_module(lua_State *L, struct cmd_run *run)
+{
+	unsigned n = cmd_count_args(run->cmd);
+	seconds_again(run);
+	luaL_checkstack(L, (int)n + 8, NULL);
+	int base = lua_gettop(L);
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	if (lua_getfield(L, -1, run->cmd->module) == LUA_TNIL) {
+		lua_getglobal(L, "require");
+		lua_pushstring(L, run->cmd->module);
+		lua_call(L, 1, 1);
+	}
+	lua_getfield(L, -1, run->cmd->name);
+	lua_replace(L, base + 1);
+	lua_settop(L, base + 1);
+	for (unsigned i = 0; i < n; i++)
+		lua_push_value(L, &run->argv[i]);
+	lua_callk(L, (int)n, LUA_MULTRET, base, module_done);
+	return module_done(L, LUA_OK, base);
+}
+
 static int l_command(lua_State *L)
 {
 	const struct cmd *cmd = lua_touserdata(L, lua_upvalueindex(1));
@@ -117,6 +160,8 @@ static int l_command(lua_State *L)
 		lua_pushfstring(L, "%s%s%s: %s", run->where, run->where[0] != '\0' ? ": " : "", shown_name(cmd, name), e.message);
 		return lua_error(L);
 	}
+	if (cmd->module != NULL)
+		return call_module(L, run);
 	shell_start(h->config.shell, run, NULL, NULL);
 	struct await a = { .kind = AWAIT_RUN, .run = run, .match = LUA_NOREF, .got = LUA_NOREF };
 	return lua_await(L, &a, command_done, at);

@@ -17,6 +17,7 @@ struct lua_host_config {
 	bool testing;            /* --test: shoal.proc is there */
 	enum cmd_asking asking;
 	const char *lua_folder;  /* the user's modules, or NULL; borrowed */
+	const char *state_folder; /* for lists of shared folders, or NULL; borrowed */
 	const char *build_folder; /* where shoal and shoal-tracker are; borrowed */
 	struct log *log;
 	struct value settings;   /* shoal.config(); taken over */
@@ -34,6 +35,8 @@ void lua_host_strict_globals(struct lua_host *h, bool on);
 
 /* Runs what is due: handlers of events, timers, tasks. Between two steps of the shell, never inside one. */
 void lua_host_pump(struct lua_host *h);
+/* Is there a task that the program's end must wait for? */
+bool lua_host_works(const struct lua_host *h);
 /* Milliseconds until something is due; -1: nothing is. */
 int lua_host_timeout(struct lua_host *h);
 
@@ -52,6 +55,16 @@ enum line_state lua_host_compile(struct lua_host *h, const char *name, const cha
 /* Calls the function that lies below `nargs` arguments. True: its results lie on the stack, *nresults of them.
  * False: the error was printed, *code is its exit code. */
 bool lua_host_call(struct lua_host *h, int nargs, int *nresults, int *code);
+
+/* -- commands that are written in Lua, for others than Lua */
+struct lua_remote;
+/* Called once, from lua_host_pump(): with the result (the callee may take it), or with an error whose code is not OK. */
+typedef void lua_remote_fn(void *arg, struct value *result, const struct error *e);
+/* Starts it with these arguments, which are copied; NULL: no memory. The handle lives until `done` was called, which
+ * lua_remote_forget() keeps from happening. */
+struct lua_remote *lua_host_start(struct lua_host *h, const struct cmd *cmd, const struct value *argv, unsigned n,
+                                  lua_remote_fn *done, void *arg);
+void lua_remote_forget(struct lua_remote *r);
 
 /* -- failures that nobody looked at */
 /* Lists them on stderr, with those of failed jobs, and forgets them. *code: that of their kind, 20 if they differ; it

@@ -28,6 +28,7 @@ struct task {
 	unsigned nargs;
 	bool started, running, over, failed, cancelled;
 	bool handler;     /* nobody will ask: an error is told at once */
+	bool work;        /* the program does not end before it */
 	unsigned refs;
 	struct await await;
 	TAILQ_ENTRY(task) link;
@@ -139,9 +140,15 @@ struct task *host_spawn(lua_State *L, unsigned nargs, bool handler);
 int lua_await(lua_State *L, const struct await *a, lua_KFunction k, lua_KContext ctx);
 int l_job_on(lua_State *L);
 
+/* lua_args.c */
+void lua_watch_globals(lua_State *L); /* those that a script reads and nobody set are errors, with a suggestion */
+
+int lua_reference(lua_State *L); /* lua_reference.c: shoal.reference() */
+
 /* lua_shoal.c, lua_proc.c, lua_run.c */
 void lua_shoal_open(lua_State *L);
 int luaopen_shoal_proc(lua_State *L);
+int luaopen_shoal_fs(lua_State *L);
 int lua_relay_network(lua_State *L); /* lua_relay.c */
 void lua_run_open(lua_State *L); /* hook, strict globals, embedded modules, os.exit, assert */
 int lua_traceback(lua_State *L); /* a message handler */

@@ -98,6 +98,17 @@ static int l_glob(lua_State *L)
 	return 1;
 }
 
+/* fail(code, message [, op]): nil, err, as commands give them; so that a function of one's own fails as they do. */
+static int l_fail(lua_State *L)
+{
+	const char *word = luaL_checkstring(L, 1), *message = luaL_checkstring(L, 2);
+	struct error e;
+	enum shoal_err code = error_from_word(word);
+	luaL_argcheck(L, code != SHOAL_OK && (code != SHOAL_EINTERNAL || strcmp(word, "internal") == 0), 1, "no such code");
+	error_set(&e, code, "%s", message);
+	return lua_fail(L, &e, NULL, luaL_optstring(L, 3, "shoal.fail"));
+}
+
 /* -- shoal.fmt */
 
 static uint64_t check_amount(lua_State *L)
@@ -211,7 +222,8 @@ static void add_log(lua_State *L)
 void lua_shoal_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = { { "require_api", l_require_api }, { "config", l_config }, { "hash", l_hash },
-		                              { "glob", l_glob },               { NULL, NULL } };
+		                              { "glob", l_glob },               { "fail", l_fail },     { "reference", lua_reference },
+		                              { NULL, NULL } };
 	static const luaL_Reg fmt[] = { { "bytes", l_fmt_bytes }, { "rate", l_fmt_rate }, { "time", l_fmt_time },
 		                        { "table", l_fmt_table }, { NULL, NULL } };
 	static const luaL_Reg json[] = { { "encode", l_json_encode }, { "decode", l_json_decode }, { NULL, NULL } };

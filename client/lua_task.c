@@ -207,6 +207,15 @@ static int sooner(int timeout_ms, uint64_t now, uint64_t at)
 	return timeout_ms < 0 || left < (uint64_t)timeout_ms ? (int)left : timeout_ms;
 }
 
+bool lua_host_works(const struct lua_host *h)
+{
+	const struct task *t;
+	TAILQ_FOREACH(t, &h->tasks, link)
+		if (t->work)
+			return true;
+	return false;
+}
+
 int lua_host_timeout(struct lua_host *h)
 {
 	uint64_t now = clock_mono_ms();
@@ -318,7 +327,7 @@ static struct task *check_task(lua_State *L)
 	return *(struct task **)luaL_checkudata(L, 1, TASK_TYPE);
 }
 
-static int l_spawn(lua_State *L)
+static int spawn(lua_State *L, bool work)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	int nargs = lua_gettop(L) - 1;
@@ -330,7 +339,32 @@ static int l_spawn(lua_State *L)
 	if (t == NULL)
 		return luaL_error(L, "out of memory");
 	t->refs++;
+	t->work = work;
 	*u = t;
+	return 1;
+}
+
+/* Seconds since 1970. */
+static int l_now(lua_State *L)
+{
+	lua_pushnumber(L, (lua_Number)clock_wall_ms() / 1000);
+	return 1;
+}
+
+static int l_spawn(lua_State *L)
+{
+	return spawn(L, false);
+}
+
+/* The program waits for it at its end, as it does for jobs. */
+static int l_work(lua_State *L)
+{
+	return spawn(L, true);
+}
+
+static int l_mono(lua_State *L)
+{
+	lua_pushnumber(L, (lua_Number)clock_mono_us() / 1e6);
 	return 1;
 }
 
@@ -451,7 +485,8 @@ void host_close_tasks(struct lua_host *h)
 void lua_task_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "sleep", l_sleep }, { "spawn", l_spawn }, { "after", l_after }, { "every", l_every }, { NULL, NULL }
+		{ "sleep", l_sleep }, { "spawn", l_spawn }, { "work", l_work }, { "mono", l_mono }, { "now", l_now },
+		{ "after", l_after }, { "every", l_every }, { NULL, NULL },
 	};
 	static const luaL_Reg task[] = { { "wait", l_task_wait }, { "cancel", l_task_cancel }, { "__gc", task_gc }, { NULL, NULL } };
 	static const luaL_Reg timer[] = { { "stop", l_timer_stop }, { NULL, NULL } };

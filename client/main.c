@@ -142,6 +142,7 @@ static void set_paths(struct app *app)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	const char *build = getenv("SHOAL_BUILD");
 	app->lua_folder = data != NULL ? str_printf("%s/lua", data) : NULL;
+	app->state_folder = state != NULL ? xstrdup(state) : NULL;
 	if (build != NULL && build[0] != '\0') {
 		char *real = realpath(build, NULL);
 		app->build_folder = real != NULL ? real : xstrdup(build);
@@ -226,9 +227,15 @@ static void start_shell(struct app *app)
 	app->shell = shell_new(&config);
 	app->secrets = (struct secret_source){ .file = app->options.password_file, .fd = app->options.password_fd,
 		                               .terminal = !app->options.no_input };
-	if (app->control != NULL)
-		control_serve(app->control, app->shell,
-		              &(struct control_config){ .listen = engine_listen_address(app->engine), .quit = on_quit, .owner = app });
+}
+
+static void serve_control(struct app *app)
+{
+	struct control_config config = { .host = app->host, .quit = on_quit, .owner = app };
+	if (app->control == NULL)
+		return;
+	config.listen = engine_listen_address(app->engine);
+	control_serve(app->control, app->shell, &config);
 }
 
 /* Saves the state of running jobs and says goodbye to the tracker, within STOP_MS. */
@@ -279,6 +286,7 @@ static void free_all(struct app *app)
 	tracker_info_free(&app->config.trackers);
 	log_close(app->log);
 	free(app->lua_folder);
+	free(app->state_folder);
 	free(app->build_folder);
 	free(app->history);
 	free(app->rc);
@@ -304,6 +312,7 @@ static void start_lua(struct app *app)
 		.testing = o->test != NULL,
 		.asking = o->no_input ? ASK_NOTHING : ASK_SECRETS,
 		.lua_folder = app->lua_folder,
+		.state_folder = app->state_folder,
 		.build_folder = app->build_folder,
 		.log = app->log,
 		.settings = value_copy(&o->settings),
@@ -388,6 +397,7 @@ int main(int argc, char *argv[])
 	}
 	start_shell(&app);
 	start_lua(&app);
+	serve_control(&app);
 	int code = run(&app);
 	int sig = run_signal_code();
 	code = end_output(sig != 0 ? sig : code);

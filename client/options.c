@@ -282,6 +282,14 @@ void options_free(struct options *o)
 	value_free(&o->settings);
 }
 
+bool options_text(size_t i, struct option_text *out)
+{
+	if (i >= COUNT_OF(table))
+		return false;
+	*out = (struct option_text){ table[i].name, table[i].letter, table[i].value, table[i].help };
+	return true;
+}
+
 char *options_help(void)
 {
 	struct buf b = { 0 };

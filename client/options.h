@@ -36,4 +36,10 @@ struct options {
 enum shoal_err options_parse(struct options *o, int argc, char *const *argv, struct error *e);
 void options_free(struct options *o);
 char *options_help(void); /* the caller frees it */
+
+/* One option as --help shows it; a name or a letter may be missing. False: there are no more. */
+struct option_text {
+	const char *name, *letter, *value, *help;
+};
+bool options_text(size_t i, struct option_text *out);
 #endif

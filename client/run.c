@@ -79,6 +79,10 @@ static void wait_jobs(struct app *app)
 			if (is_running(&jobs[i]))
 				again = wait_job(app, jobs[i].id);
 		free(jobs);
+		while (!again && lua_host_works(app->host) && interrupt_pending() == 0 && !app->stopped) {
+			round_of(app);
+			again = !lua_host_works(app->host); /* it may have left jobs */
+		}
 	}
 }
 

@@ -9,7 +9,9 @@ static void every_entry_is_complete(void)
 	unsigned n = 0;
 	while ((cmd = cmd_next(cmd)) != NULL) {
 		n++;
-		CHECK(cmd->name != NULL && cmd->summary != NULL && cmd->example != NULL && cmd->since != NULL && cmd->run != NULL);
+		CHECK(cmd->name != NULL && cmd->summary != NULL && cmd->example != NULL && cmd->since != NULL);
+		CHECK(cmd->gives != NULL);
+		CHECK((cmd->run != NULL) != (cmd->module != NULL));
 		CHECK(cmd_find(cmd->name) == cmd); /* no name twice */
 		CHECK(cmd->summary[strlen(cmd->summary) - 1] == '.');
 		bool optional = false;

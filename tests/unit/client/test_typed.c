@@ -168,7 +168,8 @@ static void check_completed(const char *line, int start, const char *want)
 
 static void tab_completes_what_is_known(void)
 {
-	check_completed("upl", 0, "upload_file");
+	check_completed("upload_f", 0, "upload_file");
+	check_completed("upl", 0, "upload_ upload_file upload_dir");
 	check_completed("  .j", 2, ".jobs");
 	check_completed(".help list_g", 6, "list_groups");
 	check_completed("reject_request team x list_me", 22, "");
