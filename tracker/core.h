@@ -6,6 +6,7 @@
  *     command_*.c        the commands by kind
  *     facts.c            how the trackers are, for whoever asks
  *     lacks.c            commands of who comes from another tracker wait for what he did there
+ *     stale_sessions.c   closes what nobody has used for days
  *     session.c          who is logged in on which connection; tokens; presence of our own clients
  *     events.c           what the changed rows mean to those who are online
  *
@@ -126,6 +127,7 @@ struct tracker {
 	struct commit *commit;
 	struct sync *sync;
 	struct presence_map *presence;
+	struct stale_sessions *stale;
 	struct limits *limits;
 	struct memo *memo;               /* through tracker_memo() */
 	uint64_t memo_presence;          /* presence_version() when it was looked at last */
@@ -282,6 +284,13 @@ void session_id_text(struct dot dot, char out[48]);
 bool session_id_parse(struct slice text, struct dot *out);
 struct presence tracker_presence(struct tracker *t); /* who is online, as the file manager asks it */
 void announce_tell(struct tracker *t, const struct leecher *l, uint32_t left_ms);
+
+/* -- stale_sessions.c: open sessions that had no lease for two days are closed */
+struct stale_sessions *stale_sessions_new(uint64_t now_ms, uint64_t random); /* NULL: no memory */
+void stale_sessions_free(struct stale_sessions *st);
+void stale_sessions_seen(struct stale_sessions *st, struct dot dot); /* it is online */
+uint64_t stale_sessions_due(const struct stale_sessions *st);        /* when to sweep again, at the latest */
+void stale_sessions_sweep(struct tracker *t, uint64_t now_ms);
 
 /* -- events.c */
 void events_on_applied(struct tracker *t, const struct undo *what);

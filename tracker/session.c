@@ -102,7 +102,8 @@ void session_on_remote(struct tracker *t, const struct sync_session *s)
 		.until_ms = now + (s->left_ms < LEASE_MS ? s->left_ms : LEASE_MS),
 		.addr = address_of(s->address),
 	};
-	(void)presence_put(t->presence, &o, &fresh); /* old news or no memory: it will be renewed again */
+	if (presence_put(t->presence, &o, &fresh) == SHOAL_OK && fresh) /* else old news, or no memory: it will be renewed again */
+		stale_sessions_seen(t->stale, s->dot);
 }
 
 void announce_on_remote(struct tracker *t, const struct sync_announce *a)
@@ -154,6 +155,7 @@ static void put_online(struct tracker *t, struct client *c)
 	c->epoch = o.epoch = presence_next_epoch(t->presence, c->dot, hybrid_now(t));
 	if (presence_put(t->presence, &o, &fresh) == SHOAL_OK)
 		tell(t, &o, LEASE_MS);
+	stale_sessions_seen(t->stale, c->dot);
 }
 
 void session_attach(struct tracker *t, struct client *c, const struct id16 *uid, struct dot dot)

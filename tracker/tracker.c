@@ -134,9 +134,10 @@ struct tracker *tracker_new(const struct tracker_config *config)
 		                        .seed = tracker_random_u64(t) };
 	t->limits = limits_new(&limits);
 	t->memo = memo_new(tracker_random_u64(t));
+	t->stale = stale_sessions_new(tracker_now(t), tracker_random_u64(t));
 	t->commit = commit_new(t->env, t->reg);
 	t->sync = t->commit != NULL ? make_sync(t, config->trackers, config->n_trackers) : NULL;
-	if (t->limits == NULL || t->memo == NULL || t->sync == NULL ||
+	if (t->limits == NULL || t->memo == NULL || t->stale == NULL || t->sync == NULL ||
 	    !key_public_raw(config->ticket_key, t->ticket_key_raw)) {
 		tracker_free(t);
 		return NULL;
@@ -167,6 +168,7 @@ void tracker_free(struct tracker *t)
 	free_uploads(t);
 	limits_free(t->limits);
 	memo_free(t->memo);
+	stale_sessions_free(t->stale);
 	presence_free(t->presence);
 	free(t);
 }
@@ -245,6 +247,7 @@ static void sweep(struct tracker *t, uint64_t now)
 	t->swept_ms = now;
 	clients_sweep(t);
 	sessions_expire(t);
+	stale_sessions_sweep(t, now);
 	forget_uploads(t, now);
 	registry_expire(t->reg, tracker_wall(t));
 }
@@ -270,6 +273,8 @@ uint64_t tracker_step(struct tracker *t, const struct env_event *ev)
 	clients_reap(t);
 	if (t->clients != NULL || presence_count(t->presence) != 0 || t->uploads != NULL)
 		next = earlier(next, t->swept_ms + TICK_MS);
+	uint64_t stale_ms = stale_sessions_due(t->stale);
+	next = earlier(next, stale_ms > t->swept_ms + TICK_MS ? stale_ms : t->swept_ms + TICK_MS);
 	if (t->pumping)
 		next = earlier(next, t->pump_ms);
 	return earlier(next, t->synced_ms);

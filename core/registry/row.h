@@ -72,6 +72,7 @@ enum close_reason {
 	CLOSE_PASSWORD = 5,   /* the password was changed */
 	CLOSE_ENDED = 6,      /* ended from another session of the user */
 	CLOSE_DELETED = 7,    /* the group was deleted */
+	CLOSE_UNUSED = 8,     /* a session that nobody has used for days */
 };
 
 /* Who is not the owner. A role counts for the membership it was given in, not for a later one. */

@@ -153,6 +153,17 @@ enum shoal_err user_end_session(const struct registry *reg, struct op *op, const
 	return SHOAL_OK;
 }
 
+enum shoal_err user_expire_session(const struct registry *reg, struct op *op, const struct id16 *uid, struct dot session,
+                                   struct error *e)
+{
+	const struct sess_row *s = registry_sess(reg, uid, session);
+
+	if (s == NULL || s->phase != PHASE_OPEN)
+		return error_set(e, SHOAL_ENOTFOUND, "no such session");
+	put_session_end(op, s, CLOSE_UNUSED);
+	return SHOAL_OK;
+}
+
 enum shoal_err user_change_password(const struct registry *reg, struct op *op, const struct id16 *uid,
                                     const struct id32 *device, struct slice password, struct error *e)
 {

@@ -24,6 +24,9 @@ enum shoal_err user_logout(const struct registry *reg, struct op *op, const stru
 /* Closes one session of the user. SHOAL_ENOTFOUND. */
 enum shoal_err user_end_session(const struct registry *reg, struct op *op, const struct id16 *uid, struct dot session,
                                 struct error *e);
+/* Closes one that nobody has used for days. SHOAL_ENOTFOUND. */
+enum shoal_err user_expire_session(const struct registry *reg, struct op *op, const struct id16 *uid, struct dot session,
+                                   struct error *e);
 /* The new password; closes every open session and opens a fresh one (dot of the op) for the device that asked. */
 enum shoal_err user_change_password(const struct registry *reg, struct op *op, const struct id16 *uid,
                                     const struct id32 *device, struct slice password, struct error *e);
