@@ -39,6 +39,7 @@ enum shoal_err registry_load(struct registry *reg, const struct wire_row *row); 
 struct registry_loader;
 struct registry_loader *registry_loader_new(struct registry *reg);
 enum shoal_err registry_loader_add(struct registry_loader *l, const struct wire_row *row); /* as registry_load() */
+enum shoal_err registry_loader_add_row(struct registry_loader *l, struct row *row);        /* takes over the reference */
 enum shoal_err registry_loader_end(struct registry_loader *l); /* NULL is fine */
 enum shoal_err registry_load_vector(struct registry *reg, uint64_t log, uint64_t seq);
 void registry_load_hlc(struct registry *reg, uint64_t hlc);

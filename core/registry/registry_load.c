@@ -38,12 +38,17 @@ static enum shoal_err take_oldest(struct registry_loader *l)
 
 enum shoal_err registry_loader_add(struct registry_loader *l, const struct wire_row *wire)
 {
-	struct coming *c = &l->ring[l->come % AHEAD], *middle = &l->ring[(l->come + AHEAD / 2) % AHEAD];
 	struct row *row = NULL;
 	enum shoal_err rc = row_new(wire, &row);
 
-	if (rc == SHOAL_OK && l->come - l->taken == AHEAD)
-		rc = take_oldest(l);
+	return rc == SHOAL_OK ? registry_loader_add_row(l, row) : rc;
+}
+
+enum shoal_err registry_loader_add_row(struct registry_loader *l, struct row *row)
+{
+	struct coming *c = &l->ring[l->come % AHEAD], *middle = &l->ring[(l->come + AHEAD / 2) % AHEAD];
+	enum shoal_err rc = l->come - l->taken == AHEAD ? take_oldest(l) : SHOAL_OK;
+
 	if (rc != SHOAL_OK) {
 		row_unref(row);
 		return rc;
