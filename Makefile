@@ -78,6 +78,7 @@ help:
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds, a sixth of it chaos; make chaos T=600: only that'
+	@echo 'make reference  docs/api.md, manual pages and files for editors, from the table of commands'
 	@echo 'make lint       clang-tidy, shellcheck, luac -p, as far as they are installed'
 	@echo 'make deps       install what is missing to build and test (apt-get)'
 	@echo 'make V=1         show every command'
@@ -214,6 +215,10 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/fuzz.o $(foreach f,$(belo
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(if $(filter fuzz_%,$*),-fsanitize=fuzzer) $^ $(LIBS.all) -o $@
 
+# docs/api.md, the manual pages and the files for editors, from the table of commands; a scenario sees that they are fresh.
+reference: $(B)/shoal
+	$< --test scripts/reference.lua -- docs
+
 lint:
 	scripts/lint.sh
 
@@ -223,6 +228,10 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/shoal
 	install -m 755 $(B)/shoal $(B)/shoal-tracker $(DESTDIR)$(PREFIX)/bin
 	install -m 644 README.md $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/shoal
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/shoal
+	install -m 644 docs/man/shoal.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/shoal-api.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 docs/editor/shoal.d.lua docs/editor/shoal.luacheck.lua $(DESTDIR)$(PREFIX)/share/shoal
 ifneq ($(UNITDIR),)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|@PREFIX@|$(PREFIX)|g' scripts/shoal-tracker@.service.in > $(B)/shoal-tracker@.service
@@ -232,6 +241,6 @@ endif
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds lint install clean
+.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds reference lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

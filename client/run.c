@@ -80,8 +80,10 @@ static void wait_jobs(struct app *app)
 				again = wait_job(app, jobs[i].id);
 		free(jobs);
 		while (!again && lua_host_works(app->host) && interrupt_pending() == 0 && !app->stopped) {
-			round_of(app);
+			lua_host_pump(app->host);
 			again = !lua_host_works(app->host); /* it may have left jobs */
+			if (!again)
+				shell_step(app->shell, lua_host_timeout(app->host));
 		}
 	}
 }

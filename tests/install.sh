@@ -10,6 +10,9 @@ make -s --no-print-directory B="$folder" PREFIX=/opt/shoal DESTDIR="$to" install
 for name in shoal shoal-tracker; do
 	"$to/opt/shoal/bin/$name" --version | grep -q "^$name [0-9]" || fail "$name does not say its version"
 done
+for page in man1/shoal.1 man3/shoal-api.3; do
+	[ -s "$to/opt/shoal/share/man/$page" ] || fail "there is no manual page $page"
+done
 unit=$to/opt/shoal/lib/systemd/system/shoal-tracker@.service
 grep -q '^ExecStart=/opt/shoal/bin/shoal-tracker ' "$unit" || fail 'the unit starts another program'
 grep -q '@PREFIX@' "$unit" && fail 'the unit still has a mark to be replaced'
