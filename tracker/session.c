@@ -14,8 +14,8 @@ static void tell(struct tracker *t, const struct online *o, uint32_t left_ms)
 {
 	char text[ADDRESS_MAX];
 	struct sync_session s = {
-		.dot = o->dot, .uid = o->uid, .device = o->device, .home = o->home, .epoch = o->epoch, .beat = o->beat,
-		.left_ms = left_ms, .address = slice_str(address_format(&o->addr, text)),
+		.dot = o->dot, .uid = o->uid, .device = o->device, .home = o->home, .epoch = o->epoch, .left_ms = left_ms,
+		.address = slice_str(address_format(&o->addr, text)),
 	};
 	sync_send_session(t->sync, &s);
 }
@@ -40,9 +40,10 @@ void announce_tell(struct tracker *t, const struct leecher *l, uint32_t left_ms)
 static void renew_own(void *arg, const struct online *o)
 {
 	struct tracker *t = arg;
-	uint32_t left = left_of(o->until_ms, tracker_now(t));
-	if (left != 0 && o->home == t->config.self)
-		tell(t, o, left);
+	struct sync_session s = { .dot = o->dot, .home = o->home, .epoch = o->epoch,
+		                  .left_ms = left_of(o->until_ms, tracker_now(t)) };
+	if (s.left_ms != 0 && o->home == t->config.self && !sync_renew_session(t->sync, &s))
+		tell(t, o, s.left_ms);
 }
 
 static void refresh_announce(void *arg, const struct leecher *l)
@@ -85,6 +86,14 @@ static struct address address_of(struct slice text)
 	return a;
 }
 
+/* Of the many that are only renewed the address need not be read again: another one comes with another epoch. */
+static struct address address_of_session(const struct tracker *t, const struct sync_session *s)
+{
+	const struct online *known = presence_by_dot(t->presence, s->dot);
+	bool same = known != NULL && known->home == s->home && known->epoch == s->epoch;
+	return same ? known->addr : address_of(s->address);
+}
+
 void session_on_remote(struct tracker *t, const struct sync_session *s)
 {
 	bool fresh;
@@ -100,7 +109,7 @@ void session_on_remote(struct tracker *t, const struct sync_session *s)
 	struct online o = {
 		.uid = s->uid, .dot = s->dot, .device = s->device, .home = s->home, .epoch = s->epoch, .beat = s->beat,
 		.until_ms = now + (s->left_ms < LEASE_MS ? s->left_ms : LEASE_MS),
-		.addr = address_of(s->address),
+		.addr = address_of_session(t, s),
 	};
 	if (presence_put(t->presence, &o, &fresh) == SHOAL_OK && fresh) /* else old news, or no memory: it will be renewed again */
 		stale_sessions_seen(t->stale, s->dot);

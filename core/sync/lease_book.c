@@ -168,24 +168,38 @@ static void put_gone(struct lease_book *b, struct lease *l, const struct sync_se
 
 /* -- what is told */
 
+static bool is_steady(const struct sync_session *s)
+{
+	return s->left_ms >= LEASE_STEADY_MS;
+}
+
+bool lease_book_renew_own(struct lease_book *b, const struct sync_session *s, uint64_t now)
+{
+	struct lease *l = find(b, s->dot);
+	uint64_t until_ms = now + s->left_ms;
+
+	if (l == NULL || l->gone || l->session.home != s->home || l->session.epoch != s->epoch || s->left_ms == 0)
+		return false;
+	if (l->steady != is_steady(s) || (!l->steady && l->until_ms != until_ms))
+		return false;
+	l->until_ms = until_ms;
+	return true;
+}
+
 bool lease_book_put_own(struct lease_book *b, const struct sync_session *s, uint64_t now, uint64_t *beat, bool *steady)
 {
 	struct lease *l = find(b, s->dot);
 	struct sync_session told = *s;
-	uint64_t until_ms = now + s->left_ms;
 	bool known = l != NULL && l->session.home == s->home && l->session.epoch == s->epoch;
-	bool same = known && !l->gone;
 
 	if (l != NULL && !known && l->session.epoch >= s->epoch)
 		return false;
-	*steady = s->left_ms >= LEASE_STEADY_MS;
-	if (same && s->left_ms != 0 && l->steady == *steady && (*steady || l->until_ms == until_ms)) {
-		l->until_ms = until_ms;
+	if (lease_book_renew_own(b, s, now))
 		return false;
-	}
+	*steady = is_steady(s);
 	told.beat = *beat = ++b->beat;
 	if (s->left_ms != 0)
-		(void)put(b, l, &told, *steady, until_ms); /* no memory: it is tried again at the next turn */
+		(void)put(b, l, &told, *steady, now + s->left_ms); /* no memory: it is tried again at the next turn */
 	else
 		put_gone(b, l, &told, now);
 	return true;

@@ -37,11 +37,19 @@ struct lease {
 	uint64_t until_ms;   /* gone: when to forget it */
 	uint64_t hash;       /* of dot and epoch */
 	uint32_t answer;     /* of the home's: it was in that */
-	uint64_t place;      /* in the home's list, which is in falling order of them */
+	uint64_t place;      /* in the home's list, which has the highest first */
 	bool steady, gone;
 	struct lease_home *home; /* gone: NULL */
 	LIST_ENTRY(lease) of_home;
 	UT_hash_handle hh;   /* by session.dot */
+};
+
+/* What a LEASE_SUM says. */
+struct lease_sum {
+	uint32_t steady;
+	uint64_t sum;
+	uint64_t beat;       /* no steady session has an earlier one, */
+	uint32_t left_ms;    /* or less time */
 };
 
 /* The sessions that are connected to one tracker. */
@@ -51,6 +59,7 @@ struct lease_home {
 	uint64_t last_place;
 	uint32_t steady;     /* how many are */
 	uint64_t sum;        /* of their hashes */
+	struct lease_sum told; /* what we say of it this time */
 	uint64_t told_at;    /* by itself; 0: never */
 	uint64_t asked_at;   /* that everything be told; 0: never */
 	conn_id asked;       /* on that link; 0: no answer is due */
@@ -64,16 +73,11 @@ struct lease_book {
 	uint64_t beat;       /* the last one of our own */
 };
 
-/* What a LEASE_SUM says. */
-struct lease_sum {
-	uint32_t steady;
-	uint64_t sum;
-	uint64_t beat;       /* no steady session has an earlier one, */
-	uint32_t left_ms;    /* or less time */
-};
-
 void lease_book_fini(struct lease_book *b);
 
+/* A session of our own is as it was, and has so much time left. False: that is news, lease_book_put_own() it. The address
+ * is not looked at: another one comes with another epoch. */
+bool lease_book_renew_own(struct lease_book *b, const struct sync_session *s, uint64_t now);
 /* A session of our own, whose home we are, has so much time left (0: it is over). True: the others must be told, with
  * *beat and *steady. False: the sums will say it, or it has moved to another tracker. */
 bool lease_book_put_own(struct lease_book *b, const struct sync_session *s, uint64_t now, uint64_t *beat, bool *steady);

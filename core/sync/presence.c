@@ -76,6 +76,11 @@ void sync_send_session(struct sync *s, const struct sync_session *se)
 	s->counters.leases_told++;
 }
 
+bool sync_renew_session(struct sync *s, const struct sync_session *se)
+{
+	return lease_book_renew_own(&s->book, se, s->now);
+}
+
 void sync_send_announce(struct sync *s, const struct sync_announce *a)
 {
 	if (is_full(&s->peer_rows))
@@ -95,9 +100,9 @@ void sync_send_announce(struct sync *s, const struct sync_announce *a)
 
 /* -- sums */
 
-static void put_sum(struct sync_rows *r, const struct lease_home *h, uint64_t now, bool all)
+static void put_sum(struct sync_rows *r, const struct lease_home *h, bool all)
 {
-	struct lease_sum sum = lease_home_sum(h, now);
+	struct lease_sum sum = h->told;
 
 	sync_lease_sum_row_put(&r->bytes, &(struct sync_lease_sum_row){ .home = h->id,
 	                                                               .beat = sum.beat,
@@ -116,6 +121,8 @@ static void send_sums(struct sync *s)
 
 	if (h != NULL)
 		lease_book_beat(&s->book, h);
+	for (h = s->book.homes; h != NULL; h = h->hh.next)
+		h->told = lease_home_sum(h, s->now);
 	LIST_FOREACH(p, &s->peers, next) {
 		struct sync_link *l = sync_peer_link(p);
 		struct sync_rows rows = { 0 };
@@ -123,7 +130,7 @@ static void send_sums(struct sync *s)
 			continue;
 		for (h = s->book.homes; h != NULL; h = h->hh.next)
 			if (h->id != p->id && (h->id == s->config.self || h->steady != 0) && !is_full(&rows))
-				put_sum(&rows, h, s->now, false);
+				put_sum(&rows, h, false);
 		send_rows_on(l, SYNC_LEASE_SUM, &rows);
 		buf_free(&rows.bytes);
 	}
@@ -231,11 +238,14 @@ static void on_sum(struct sync_link *l, const struct sync_lease_sum_row *row)
 
 	if (h == NULL)
 		return; /* no memory: the next one comes */
+	bool answered = row->all != 0 && h->asked == l->conn;
+	if (answered)
+		h->asked = 0;
 	if (row->home == l->peer->id)
 		h->told_at = s->now;
 	else if (h->told_at != 0 && s->now < h->told_at + 2 * SYNC_LEASES_EVERY_MS)
 		return; /* from itself we know better */
-	if (row->all != 0 && h->asked == l->conn)
+	if (answered)
 		lease_home_end_answer(h);
 	if (!lease_home_renew(h, &sum, s->now, on_renewed, s) && row->all == 0 && shall_ask(l, h))
 		ask(l, h);
@@ -258,7 +268,8 @@ enum shoal_err sync_presence_on_sum(struct sync_link *l, struct slice body)
 static void end_answer(struct sync_link *l, struct sync_rows *rows)
 {
 	empty_rows(rows);
-	put_sum(rows, l->telling, l->sync->now, true);
+	l->telling->told = lease_home_sum(l->telling, l->sync->now);
+	put_sum(rows, l->telling, true);
 	send_rows_on(l, SYNC_LEASE_SUM, rows);
 	l->telling = NULL;
 }

@@ -66,8 +66,8 @@ struct sync_config {
 	void *owner;                 /* for the callbacks, each of which may be NULL */
 	void (*on_session)(void *owner, const struct sync_session *s);
 	void (*on_announce)(void *owner, const struct sync_announce *a);
-	/* Every 2.5 s and when a link comes up: call sync_send_session() for all whose home we are, with the time that is
-	 * left. What need not be told is not. */
+	/* Every 2.5 s and when a link comes up: call sync_renew_session() for all whose home we are, with the time that is
+	 * left, and sync_send_session() where it says so. */
 	void (*leases)(void *owner);
 	/* Every 5 s and when a link comes up: call sync_send_announce() for all that are known, own and relayed, with the
 	 * time that is left. */
@@ -94,6 +94,9 @@ void sync_now(struct sync *s); /* the console's `sync`: dial at once, exchange v
 /* To all links; a session only if that is news, and only by its home: others relay it by themselves. Gathered, and sent
  * by the next sync_tick(): the tracker's step ends in one. */
 void sync_send_session(struct sync *s, const struct sync_session *session);
+/* True: a session whose home we are is as it was (all but the address is looked at) and need not be told. False:
+ * sync_send_session() it. */
+bool sync_renew_session(struct sync *s, const struct sync_session *session);
 void sync_send_announce(struct sync *s, const struct sync_announce *announce);
 
 /* True: changes are refused with SHOAL_EBUSY, reads are answered (docs/sync.md, "Joining"). */

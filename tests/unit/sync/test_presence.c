@@ -285,7 +285,8 @@ static void send_sessions(struct lab_node *n, unsigned count)
 {
 	for (unsigned k = 1; k <= count; k++) {
 		struct sync_session s = session(k, n->id, 100, 25000);
-		sync_send_session(n->sync, &s);
+		if (!sync_renew_session(n->sync, &s))
+			sync_send_session(n->sync, &s);
 	}
 }
 
