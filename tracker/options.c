@@ -18,7 +18,7 @@ const char options_help[] =
 	"       shoal-tracker --status DIR | --backup DIR FILE | --check DIR\n"
 	"       shoal-tracker --new-cluster-key | --show-identity [--cluster-key FILE]\n"
 	"\n"
-	"TRACKER_INFO lists the trackers of the cluster, one 'IP:PORT  ID' a line; ID says which of them this one is.\n"
+	"TRACKER_INFO lists the trackers of the cluster, one 'HOST:PORT  ID' a line; ID says which of them this one is.\n"
 	"\n"
 	"  --data DIR           where it keeps its data (default $XDG_STATE_HOME/shoal/tracker-ID)\n"
 	"  --cluster-key FILE   the secret that all trackers of the cluster share; made if it is not there\n"

@@ -153,8 +153,8 @@ static void backup_done(struct server *s, const struct env_event *ev)
 
 	if (ev->result == SHOAL_OK)
 		log_line(s->log, LOG_INFO, "store", "backed up to '%s'", path);
-	snprintf(sentence, sizeof(sentence), "cannot back up to '%.300s': %s; the tracker's log says why", path,
-	         error_default(ev->result));
+	snprintf(sentence, sizeof(sentence), "cannot back up to '%.300s': %s%s", path, error_default(ev->result),
+	         ev->result == SHOAL_EEXISTS ? ", and is never written over" : "; the tracker's log says why");
 	control_answer(s->control, ev->cookie & ~CONTROL_COOKIE, ev->result, sentence, slice_of(NULL, 0));
 	content_op_free(ev->content);
 }

@@ -140,12 +140,25 @@ static enum shoal_err check_database(const char *path, struct error *e)
 	return rc;
 }
 
+/* Or nothing is to be made there, not even a lock. */
+static enum shoal_err check_is_there(const char *folder, const char *db, struct error *e)
+{
+	char *lock_file = str_printf("%s/lock", folder);
+	bool absent = access(db, F_OK) != 0 && errno == ENOENT && access(lock_file, F_OK) != 0 && errno == ENOENT;
+
+	free(lock_file);
+	return absent ? error_set(e, SHOAL_ENOTFOUND, "'%s' is no tracker's data folder: there is no '%s'", folder, db)
+	              : SHOAL_OK;
+}
+
 static int check(const struct options *o)
 {
 	struct error e = { 0 };
 	char *path = str_printf("%s/tracker.db", o->data);
 	int fd = -1;
-	enum shoal_err rc = lock(o->data, &fd, &e);
+	enum shoal_err rc = check_is_there(o->data, path, &e);
+	if (rc == SHOAL_OK)
+		rc = lock(o->data, &fd, &e);
 	if (rc == SHOAL_OK)
 		rc = check_database(path, &e);
 	if (fd >= 0)

@@ -78,11 +78,27 @@ static void on_refresh(void *owner)
 	presence_refresh(owner);
 }
 
-static void note_own_line(struct tracker *t, const struct tracker_line *trackers, size_t n)
+static const struct tracker_line *own_line(const struct tracker *t, const struct tracker_line *trackers, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (trackers[i].id == t->config.self)
-			t->addr = trackers[i].addr;
+			return &trackers[i];
+	return NULL;
+}
+
+/* The list was read again. What is listened on stays as it was at the start. */
+static void look_at_own_line(struct tracker *t, const struct tracker_line *mine)
+{
+	char was[ADDRESS_MAX], is[ADDRESS_MAX];
+
+	address_format(&t->addr, was);
+	if (mine == NULL)
+		log_line(t->env->log, LOG_WARN, "tracker",
+		         "the list has no line for this tracker, id %u, any more: where that list is read it is not listened to; "
+		         "stop it, or put its line back and send SIGHUP", t->config.self);
+	else if (strcmp(address_format(&mine->addr, is), was) != 0)
+		log_line(t->env->log, LOG_WARN, "tracker",
+		         "the list says %s for this tracker, which listens on %s until it is started again", is, was);
 }
 
 static struct sync *make_sync(struct tracker *t, const struct tracker_line *trackers, size_t n)
@@ -118,7 +134,9 @@ struct tracker *tracker_new(const struct tracker_config *config)
 		return NULL;
 	t->config = *config;
 	t->config.trackers = NULL; /* sync has its copy */
-	note_own_line(t, config->trackers, config->n_trackers);
+	const struct tracker_line *mine = own_line(t, config->trackers, config->n_trackers);
+	if (mine != NULL)
+		t->addr = mine->addr;
 	set_defaults(&t->config);
 	t->env = config->env;
 	t->reg = config->registry;
@@ -185,7 +203,7 @@ bool tracker_rebuilt(const struct tracker *t)
 
 void tracker_set_peers(struct tracker *t, const struct tracker_line *trackers, size_t n)
 {
-	note_own_line(t, trackers, n);
+	look_at_own_line(t, own_line(t, trackers, n));
 	sync_set_peers(t->sync, trackers, n);
 }
 

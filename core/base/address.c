@@ -144,7 +144,7 @@ static enum shoal_err parse_line(struct tracker_info *ti, const char *where, cha
 	if (address_parse(word, false, &t.addr, &cause) != SHOAL_OK)
 		return error_set(e, SHOAL_EUSAGE, "%s: %.300s", where, cause.message);
 	if (second == NULL || third != NULL || !parse_number(second, 65535, &id) || id == 0)
-		return error_set(e, SHOAL_EUSAGE, "%s: write 'IP:PORT  ID' with an id from 1 to 65535", where);
+		return error_set(e, SHOAL_EUSAGE, "%s: write 'HOST:PORT  ID' with an id from 1 to 65535", where);
 	t.id = (uint16_t)id;
 	if (tracker_info_find(ti, t.id) != NULL)
 		return error_set(e, SHOAL_EUSAGE, "%s: the id %u is there twice", where, t.id);
@@ -175,7 +175,7 @@ enum shoal_err tracker_info_parse(const char *name, const char *text, struct tra
 		rc = parse_line(out, where, line, e);
 	}
 	if (rc == SHOAL_OK && out->n == 0)
-		rc = error_set(e, SHOAL_EUSAGE, "%s: no tracker in it: write lines of the form 'IP:PORT  ID'", name);
+		rc = error_set(e, SHOAL_EUSAGE, "%s: no tracker in it: write lines of the form 'HOST:PORT  ID'", name);
 	if (rc != SHOAL_OK)
 		tracker_info_free(out);
 	free(copy);

@@ -23,7 +23,7 @@ char *address_format(const struct address *a, char out[ADDRESS_MAX]);
 /* Whether the text has the shape HOST:PORT (used to tell an address from a script's name). */
 bool address_looks_like(const char *text);
 
-/* tracker_info.txt: lines "IP:PORT  ID", '#' begins a comment, and at most one line "cluster sha256:HEX". */
+/* tracker_info.txt: lines "HOST:PORT  ID", '#' begins a comment, and at most one line "cluster sha256:HEX". */
 struct tracker_line {
 	struct address addr;
 	uint16_t id; /* 1 to 65535, in any order, each once; an address once, too */

@@ -174,7 +174,7 @@ void sync_link_on_connected(struct sync_link *l, const struct env_event *ev)
 
 	if (!id32_eq(&ev->identity, &l->sync->config.cluster)) {
 		hex_encode(&ev->identity, sizeof(ev->identity), hex);
-		sync_link_refuse(l, "it belongs to another cluster (sha256:%s): copy cluster.key from here", hex);
+		sync_link_refuse(l, "it has another cluster.key (its identity is sha256:%s): all trackers need the same file", hex);
 		return;
 	}
 	l->state = LINK_GREETING;

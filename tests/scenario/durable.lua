@@ -59,6 +59,12 @@ T.case("a running tracker says how it is; a stopped one can be checked", functio
   t.eq(code, 10)
   t.match(err, "tracker.db' is damaged")
   t.eq(exists(one.dir .. "/control"), false)
+  for _, folder in ipairs { c.dir, c.dir .. "/nowhere" } do
+    code, out, err = tool("--check", folder)
+    t.eq(code, 6)
+    t.match(err, "is no tracker's data folder: there is no '.*/tracker.db'")
+    t.eq(exists(folder .. "/lock"), false)
+  end
 end)
 
 T.case("a backup of a running tracker starts another life of it, which catches up", function(t)
@@ -71,6 +77,7 @@ T.case("a backup of a running tracker starts another life of it, which catches u
   t.match(out, "backed up to ")
   code, out, err = tool("--backup", one.dir, copy)
   t.eq(code, 12)
+  t.match(err, "exists already, and is never written over\n$")
   t.eq(({ tool("--backup", one.dir, c.dir .. "/no/such/folder") })[1] ~= 0, true)
   local stamp
   for i = 1, 30 do stamp = t.ok(c.alice:create_group("after" .. i)) end

@@ -59,6 +59,25 @@ T.case("added, used, taken out", function(t)
   t.eventually(function() return #t.ok(bob:list_groups()) == 22 end, 10)
 end)
 
+T.case("a tracker whose own line has gone, or says another address, says so", function(t)
+  local c = t.cluster{ trackers = 2, peers = { "alice" } }
+  local one, two = c.trackers[1], c.trackers[2]
+  t.ok(c.alice:use_tracker(2))
+  write_info(c.tracker_info, { two })
+  one:reload()
+  t.eventually(function() return lines_with(one.log, "has no line for this tracker, id 1, any more") == 1 end, 10)
+  local moved = { id = 1, addr = "127.0.0.1:" .. c:free_ports(1)[1] }
+  write_info(c.tracker_info, { moved, two })
+  one:reload()
+  local says = "the list says " .. moved.addr .. " for this tracker, which listens on " .. one.addr
+  t.eventually(function() return lines_with(one.log, says) == 1 end, 10)
+  write_info(c.tracker_info, { one, two })
+  one:reload()
+  t.eventually(function() return lines_with(one.log, "again: 2 trackers") == 2 end, 10)
+  t.eq(lines_with(one.log, "for this tracker, "), 2)
+  t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("goes on")), { timeout = 5 }))
+end)
+
 T.case("two trackers of one id: both say so, once, and the first goes on", function(t)
   local c = t.cluster{ trackers = 2, peers = { "alice" } }
   local one, two = c.trackers[1], c.trackers[2]
