@@ -271,8 +271,8 @@ void downloads_on_login(struct transfers *t)
 {
 	struct job *j;
 
-	TAILQ_FOREACH(j, &t->jobs, entry)
-		if (j->ops == &download_ops && j->started && !job_state_final(j->info.state)) {
+	TAILQ_FOREACH(j, &t->running, live)
+		if (j->ops == &download_ops) {
 			struct download *dl = download_of(j);
 			dl->ask_at_ms = 0;
 			dl->ask_pause_ms = 0;
@@ -284,8 +284,8 @@ void downloads_on_logout(struct transfers *t)
 {
 	struct job *j;
 
-	TAILQ_FOREACH(j, &t->jobs, entry)
-		if (j->ops == &download_ops && j->started && !job_state_final(j->info.state)) {
+	TAILQ_FOREACH(j, &t->running, live)
+		if (j->ops == &download_ops) {
 			struct download *dl = download_of(j);
 			dl->announced = false;
 			if (dl->phase <= PHASE_RUN && !dl->paused)
@@ -296,23 +296,26 @@ void downloads_on_logout(struct transfers *t)
 void downloads_on_revoke(struct transfers *t, const struct id16 *gid)
 {
 	struct error e;
-	struct job *j;
+	struct job *j, *next;
 
 	error_set(&e, SHOAL_EDENIED, "not a member of the group any more");
-	TAILQ_FOREACH(j, &t->jobs, entry)
-		if (j->ops == &download_ops && j->started && !job_state_final(j->info.state) && download_of(j)->found &&
-		    id16_eq(&download_of(j)->gid, gid))
+	for (j = TAILQ_FIRST(&t->running); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, live);
+		if (j->ops == &download_ops && download_of(j)->found && id16_eq(&download_of(j)->gid, gid))
 			download_fail(download_of(j), &e);
+	}
 }
 
 void downloads_run(struct transfers *t)
 {
 	uint64_t next_us = UINT64_MAX, now;
-	struct job *j;
+	struct job *j, *next;
 
-	TAILQ_FOREACH(j, &t->jobs, entry)
-		if (j->ops == &download_ops && j->started && !job_state_final(j->info.state))
+	for (j = TAILQ_FIRST(&t->running); j != NULL; j = next) { /* it may end, no other */
+		next = TAILQ_NEXT(j, live);
+		if (j->ops == &download_ops)
 			download_run(download_of(j), &next_us);
+	}
 	now = clock_mono_us();
 	if (next_us != UINT64_MAX)
 		loop_timer_set_ms(t->swarm_timer, next_us > now ? (next_us - now + 999) / 1000 : 1);

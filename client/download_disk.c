@@ -390,8 +390,8 @@ static void finish_some_small(struct transfers *t)
 
 	if (t->finishing)
 		return;
-	TAILQ_FOREACH(j, &t->jobs, entry)
-		if (download_waits_to_finish(j) && n < BATCH_MOST)
+	TAILQ_FOREACH(j, &t->running, live)
+		if (n < BATCH_MOST && download_waits_to_finish(j))
 			dls[n++] = download_of(j);
 	if (n > 0)
 		start_batch(t, dls, n, true);

@@ -8,11 +8,17 @@
 
 /* -- the table of files */
 
+/* An id is random. */
+static unsigned slot_of(const struct id16 *fid)
+{
+	return (fid->b[0] | (unsigned)fid->b[1] << 8) % TABLE_SIZE;
+}
+
 struct file *file_find(struct transfers *t, const struct id16 *fid)
 {
 	struct file *f;
 
-	TAILQ_FOREACH(f, &t->files, entry)
+	LIST_FOREACH(f, &t->file_table[slot_of(fid)], in_table)
 		if (id16_eq(&f->fid, fid))
 			return f;
 	return NULL;
@@ -36,6 +42,7 @@ struct file *file_get(struct transfers *t, const struct id16 *gid, const struct 
 	f->npieces = metainfo_pieces_of(size);
 	TAILQ_INIT(&f->channels);
 	TAILQ_INSERT_TAIL(&t->files, f, entry);
+	LIST_INSERT_HEAD(&t->file_table[slot_of(fid)], f, in_table);
 	return f;
 }
 
@@ -76,6 +83,7 @@ void file_release(struct file *f)
 	if (f->upload != NULL)
 		upload_file_remove(f->t->upload, f->upload);
 	TAILQ_REMOVE(&f->t->files, f, entry);
+	LIST_REMOVE(f, in_table);
 	free(f->path);
 	free(f);
 }

@@ -130,6 +130,8 @@ struct transfers *transfers_new(const struct transfers_config *config, struct er
 	TAILQ_INIT(&t->closed);
 	TAILQ_INIT(&t->tickets);
 	TAILQ_INIT(&t->jobs);
+	TAILQ_INIT(&t->running);
+	TAILQ_INIT(&t->waiting);
 	peer_rate_init(&t->up_rate, 0);
 	peer_rate_init(&t->down_rate, 0);
 	t->most_peers = most_connections();

@@ -36,6 +36,7 @@ enum {
 	DEFAULT_ACTIVE = 16,
 	ENDED_KEPT = 1000,           /* jobs that have ended and can still be looked at */
 	PIECE_BUFFERS = 128,
+	TABLE_SIZE = 1024,           /* of jobs by number, of files by id: lists as long as there are thousands more */
 	RETRY_LEAST_MS = 1000,
 	RETRY_MOST_MS = 30000,
 };
@@ -143,6 +144,7 @@ uint64_t tracker_wall_ms(struct transfers *t);
 /* -- files: serve.c */
 struct file {
 	TAILQ_ENTRY(file) entry;
+	LIST_ENTRY(file) in_table;
 	struct transfers *t;
 	struct id16 gid, fid;
 	struct id32 content;
@@ -195,6 +197,8 @@ struct job_ops {
 
 struct job {
 	TAILQ_ENTRY(job) entry;
+	TAILQ_ENTRY(job) live;  /* in running or waiting, until it has ended */
+	LIST_ENTRY(job) in_table;
 	struct transfers *t;
 	const struct job_ops *ops;
 	struct job_info info;
@@ -269,11 +273,15 @@ struct transfers {
 	struct peer_list peers;
 	unsigned npeers, most_peers, ndialling;
 	struct file_list files;
+	LIST_HEAD(, file) file_table[TABLE_SIZE];
 	struct channel_list closed; /* channels that wait for what is out; linked by in_peer */
 	struct group_tickets tickets;
 	EVP_PKEY *ticket_key;
 	struct id32 ticket_key_raw;
-	struct job_list jobs;
+	struct job_list jobs;    /* all that can be looked at */
+	struct job_list running; /* of these: started, not ended */
+	struct job_list waiting; /* never started */
+	LIST_HEAD(, job) job_table[TABLE_SIZE];
 	uint64_t next_job;
 	unsigned nactive, nended;
 	bool finishing; /* a batch of small files is being published: download_disk.c */

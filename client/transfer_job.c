@@ -13,7 +13,7 @@ struct job *job_find(struct transfers *t, uint64_t id)
 {
 	struct job *j;
 
-	TAILQ_FOREACH(j, &t->jobs, entry)
+	LIST_FOREACH(j, &t->job_table[id % TABLE_SIZE], in_table)
 		if (j->info.id == id)
 			return j;
 	return NULL;
@@ -114,6 +114,7 @@ static void forget_old(struct transfers *t)
 		if (!job_state_final(j->info.state))
 			continue;
 		TAILQ_REMOVE(&t->jobs, j, entry);
+		LIST_REMOVE(j, in_table);
 		t->nended--;
 		j->ops->free(j);
 	}
@@ -137,6 +138,10 @@ void job_end(struct job *j, enum job_state state, const struct error *e)
 	         (unsigned long long)j->info.id, j->info.file, job_state_word(state), e != NULL ? ": " : "",
 	         e != NULL ? e->message : "");
 	t->nended++;
+	if (j->started)
+		TAILQ_REMOVE(&t->running, j, live);
+	else
+		TAILQ_REMOVE(&t->waiting, j, live);
 	job_emit(j, state == JOB_STATE_DONE ? "job.done" : state == JOB_STATE_FAILED ? "job.failed" : "job.cancelled");
 	give_place(j);
 	if (!t->stopping)
@@ -147,6 +152,8 @@ void job_end(struct job *j, enum job_state state, const struct error *e)
 
 static void start(struct job *j)
 {
+	TAILQ_REMOVE(&j->t->waiting, j, live);
+	TAILQ_INSERT_TAIL(&j->t->running, j, live);
 	j->started = true;
 	j->started_us = clock_mono_us();
 	j->info.started_ms = clock_wall_ms();
@@ -163,16 +170,26 @@ void jobs_start_waiting(struct transfers *t)
 		loop_timer_set_ms(t->run_timer, 0);
 }
 
+/* The oldest that waits for a place: never started, or resumed. */
+static struct job *next_to_start(struct transfers *t)
+{
+	struct job *j, *oldest = NULL;
+
+	TAILQ_FOREACH(j, &t->running, live)
+		if (j->info.state == JOB_STATE_QUEUED && !j->active && (oldest == NULL || j->info.id < oldest->info.id))
+			oldest = j;
+	TAILQ_FOREACH(j, &t->waiting, live)
+		if (j->info.state == JOB_STATE_QUEUED)
+			return oldest == NULL || j->info.id < oldest->info.id ? j : oldest;
+	return oldest;
+}
+
 static void start_some(struct transfers *t)
 {
 	unsigned most = t->config.client->max_active != 0 ? t->config.client->max_active : DEFAULT_ACTIVE;
 	struct job *j;
 
-	TAILQ_FOREACH(j, &t->jobs, entry) {
-		if (t->nactive >= most)
-			return;
-		if (j->active || j->info.state != JOB_STATE_QUEUED)
-			continue;
+	while (t->nactive < most && (j = next_to_start(t)) != NULL) {
 		j->active = true;
 		t->nactive++;
 		if (j->started)
@@ -211,6 +228,8 @@ uint64_t job_add(struct transfers *t, struct job *j)
 	j->info.eta = -1;
 	j->info.state = JOB_STATE_QUEUED;
 	TAILQ_INSERT_TAIL(&t->jobs, j, entry);
+	TAILQ_INSERT_TAIL(&t->waiting, j, live);
+	LIST_INSERT_HEAD(&t->job_table[j->info.id % TABLE_SIZE], j, in_table);
 	job_emit(j, "job.queued");
 	jobs_start_waiting(t);
 	return j->info.id;
@@ -224,11 +243,10 @@ void jobs_turn(struct transfers *t)
 
 void jobs_tick(struct transfers *t, uint64_t now_ms)
 {
-	struct job *j;
+	struct job *j, *next;
 
-	TAILQ_FOREACH(j, &t->jobs, entry) {
-		if (job_state_final(j->info.state) || !j->started)
-			continue;
+	for (j = TAILQ_FIRST(&t->running); j != NULL; j = next) { /* it may end, no other */
+		next = TAILQ_NEXT(j, live);
 		reckon_rate(j);
 		if (j->ops->tick != NULL)
 			j->ops->tick(j, now_ms);
