@@ -125,6 +125,7 @@ void download_announce(struct download *dl, bool stopped);
 void download_connect(struct download *dl, uint64_t now_ms);
 void download_attach(struct download *dl, struct channel *ch); /* to its source, which is made if need be */
 struct source *download_source_of(struct download *dl, const struct channel *ch);
+const char *download_why_lost(enum shoal_err code, bool dialled); /* in words; dialled: there was a connection */
 void download_free_sources(struct download *dl);
 void download_drop_calls(struct download *dl);
 

@@ -201,6 +201,13 @@ static void tell_unreachable(struct download *dl, struct source *src, uint64_t n
 	buf_free(&b);
 }
 
+const char *download_why_lost(enum shoal_err code, bool dialled)
+{
+	if (!dialled)
+		return "it cannot be dialled, and has not dialled us, which the tracker asks it to do";
+	return code == SHOAL_EOFFLINE || code == SHOAL_EIO ? "its connection has ended" : error_default(code);
+}
+
 /* A dialled connection did not come to be, or has ended. */
 void download_peer_lost(struct transfers *t, struct peer *p, const struct error *why)
 {
@@ -215,7 +222,7 @@ void download_peer_lost(struct transfers *t, struct peer *p, const struct error 
 		if (src == NULL || src->channel != NULL)
 			continue;
 		src->trying = false;
-		src->last = error_default(why->code);
+		src->last = download_why_lost(why->code, p->conn != NULL);
 		if (p->plain && p->conn != NULL && !src->no_plain) {
 			src->no_plain = true; /* it may not want links in the clear: TLS is tried next, at once */
 			continue;

@@ -145,7 +145,7 @@ void download_channel_gone(struct channel *ch, enum shoal_err code)
 		src->channel = NULL;
 		src->trying = false;
 		src->retry_at_ms = clock_mono_ms() + (code == SHOAL_OK ? 0 : RETRY_LEAST_MS << (src->fails < 5 ? src->fails++ : 5));
-		src->last = code == SHOAL_OK ? NULL : error_default(code);
+		src->last = code == SHOAL_OK ? NULL : download_why_lost(code, true);
 	}
 	if (ch->source != NULL && dl->swarm != NULL) {
 		swarm_peer_remove(dl->swarm, ch->source, clock_mono_us());

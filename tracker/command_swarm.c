@@ -413,25 +413,45 @@ static bool may_report(struct client *c, uint64_t now)
 	return true;
 }
 
+static void tell_to_dial(struct tracker *t, struct client *peer, const struct ev_dial *ev)
+{
+	struct buf frame = { 0 };
+	size_t start = event_begin(&frame, EVENT_DIAL);
+
+	ev_dial_put(&frame, ev);
+	if (frame_end(&frame, start) != SHOAL_OK)
+		frame.failed = true;
+	client_send(t, peer, &frame);
+	client_pinged(t, peer); /* it may be gone: the event is answered with a heartbeat, or the connection ends */
+}
+
+/* Here, or by the tracker that it is connected to. */
 static void ask_to_dial(void *arg, const struct online *o)
 {
 	struct unreachable *u = arg;
 	struct command *cmd = u->cmd;
-	struct client *peer = client_find(cmd->t, o->conn);
 	char address[ADDRESS_MAX];
-	struct buf frame = { 0 };
+	struct slice from = slice_str(address_format(&cmd->c->listen, address));
+	struct client *peer = client_find(cmd->t, o->conn);
 
-	if (peer == NULL || u->asked || !id32_eq(&o->device, &u->r->peer))
+	if (u->asked || !id32_eq(&o->device, &u->r->peer) || (peer == NULL && o->home == cmd->t->config.self))
 		return;
-	struct ev_dial ev = { .fid = u->r->fid, .address = slice_str(address_format(&cmd->c->listen, address)),
-		              .identity = cmd->c->device };
-	size_t start = event_begin(&frame, EVENT_DIAL);
-	ev_dial_put(&frame, &ev);
-	if (frame_end(&frame, start) != SHOAL_OK)
-		frame.failed = true;
 	u->asked = true;
-	client_send(cmd->t, peer, &frame);
-	client_pinged(cmd->t, peer); /* it may be gone: the event is answered with a heartbeat, or the connection ends */
+	if (peer != NULL)
+		tell_to_dial(cmd->t, peer, &(struct ev_dial){ .fid = u->r->fid, .address = from, .identity = cmd->c->device });
+	else
+		sync_send_dial(cmd->t->sync, o->home,
+		               &(struct sync_dial_ask){ .fid = u->r->fid, .uid = o->uid, .peer = o->device,
+		                                        .identity = cmd->c->device, .address = from });
+}
+
+void dial_on_remote(struct tracker *t, const struct sync_dial_ask *ask)
+{
+	const struct online *o = presence_endpoint(t->presence, &ask->uid, &ask->peer);
+	struct client *peer = o != NULL ? client_find(t, o->conn) : NULL;
+
+	if (peer != NULL) /* else it has gone or moved: who asks will ask again */
+		tell_to_dial(t, peer, &(struct ev_dial){ .fid = ask->fid, .address = ask->address, .identity = ask->identity });
 }
 
 /* The peer, if it is a member of that group where both could have the file. */

@@ -278,6 +278,7 @@ void session_welcome(struct tracker *t, struct client *c);
 void sessions_expire(struct tracker *t);
 void session_on_remote(struct tracker *t, const struct sync_session *s);    /* sync's callbacks */
 void announce_on_remote(struct tracker *t, const struct sync_announce *a);
+void dial_on_remote(struct tracker *t, const struct sync_dial_ask *ask); /* command_swarm.c */
 void presence_leases(struct tracker *t);  /* sync wants to know how long our own sessions last */
 void presence_refresh(struct tracker *t); /* the same of announces, ours and others' */
 void session_id_text(struct dot dot, char out[48]);

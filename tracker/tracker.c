@@ -68,6 +68,11 @@ static void on_announce(void *owner, const struct sync_announce *a)
 	announce_on_remote(owner, a);
 }
 
+static void on_dial(void *owner, const struct sync_dial_ask *ask)
+{
+	dial_on_remote(owner, ask);
+}
+
 static void on_leases(void *owner)
 {
 	presence_leases(owner);
@@ -107,7 +112,7 @@ static struct sync *make_sync(struct tracker *t, const struct tracker_line *trac
 	struct sync_config config = {
 		.env = t->env, .registry = t->reg, .commit = t->commit, .self = c->self, .cluster = c->cluster,
 		.version = c->version, .joining = c->joining, .trackers = trackers, .n_trackers = n,
-		.owner = t, .on_session = on_session, .on_announce = on_announce, .leases = on_leases,
+		.owner = t, .on_session = on_session, .on_announce = on_announce, .on_dial = on_dial, .leases = on_leases,
 		.refresh = on_refresh, .on_acked = on_durable_or_acked,
 	};
 	return sync_new(&config);

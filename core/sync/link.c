@@ -269,6 +269,7 @@ static enum shoal_err on_kind(struct sync_link *l, unsigned kind, struct slice b
 	case SYNC_LEASE_SUM: return sync_presence_on_sum(l, fields);
 	case SYNC_LEASE_WANT: return sync_presence_on_want(l, fields);
 	case SYNC_PEER: return sync_presence_on_peer(l, fields);
+	case SYNC_DIAL: return sync_presence_on_dial(l, fields);
 	case SYNC_BLOB_WANT: return sync_fetch_on_want(l, fields, e);
 	case SYNC_BLOB_DATA: return sync_fetch_on_data(l, fields, e);
 	}

@@ -1,4 +1,5 @@
-/* core/sync/presence.c - who is online and who leeches, told to the other trackers.
+/* core/sync/presence.c - who is online and who leeches, told to the other trackers; whom one of them is asked to have
+ * dial.
  *
  * Rows are gathered during a step and sent at its end to every peer. Of sessions only news are told (lease_book.h); every
  * 2.5 s a sum for each home says that the rest still holds. Whose sessions are others than the sum's asks for all of that
@@ -341,5 +342,36 @@ enum shoal_err sync_presence_on_peer(struct sync_link *l, struct slice body)
 		                                                            .left_ms = row.left_ms,
 		                                                            .address = row.address });
 	}
+	return SHOAL_OK;
+}
+
+void sync_send_dial(struct sync *s, uint16_t home, const struct sync_dial_ask *ask)
+{
+	struct sync_dial m = { .fid = ask->fid, .uid = ask->uid, .peer = ask->peer, .identity = ask->identity,
+		               .address = ask->address };
+	struct buf *b = &s->scratch;
+	struct sync_tracker *p;
+
+	LIST_FOREACH(p, &s->peers, next) {
+		struct sync_link *l = p->id == home ? sync_peer_link(p) : NULL;
+		if (l == NULL || sync_link_crowded(l))
+			continue;
+		size_t start = sync_begin(b, SYNC_DIAL);
+		sync_dial_put(b, &m);
+		(void)frame_end(b, start);
+		sync_link_send(l, b);
+	}
+}
+
+enum shoal_err sync_presence_on_dial(struct sync_link *l, struct slice body)
+{
+	const struct sync_config *config = &l->sync->config;
+	struct cursor c = cursor_of(body.data, body.len);
+	struct sync_dial m;
+
+	sync_dial_get(&c, &m);
+	if (config->on_dial != NULL)
+		config->on_dial(config->owner, &(struct sync_dial_ask){ .fid = m.fid, .uid = m.uid, .peer = m.peer,
+		                                                        .identity = m.identity, .address = m.address });
 	return SHOAL_OK;
 }

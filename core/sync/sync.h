@@ -50,6 +50,13 @@ struct sync_announce {
 	struct slice address;
 };
 
+/* `uid` on the device `peer` is asked to dial who has `identity`, at `address`, for a file. */
+struct sync_dial_ask {
+	struct id16 fid, uid;
+	struct id32 peer, identity;
+	struct slice address;
+};
+
 struct sync_config {
 	struct env *env;
 	struct registry *registry;
@@ -66,6 +73,7 @@ struct sync_config {
 	void *owner;                 /* for the callbacks, each of which may be NULL */
 	void (*on_session)(void *owner, const struct sync_session *s);
 	void (*on_announce)(void *owner, const struct sync_announce *a);
+	void (*on_dial)(void *owner, const struct sync_dial_ask *d);
 	/* Every 2.5 s and when a link comes up: call sync_renew_session() for all whose home we are, with the time that is
 	 * left, and sync_send_session() where it says so. */
 	void (*leases)(void *owner);
@@ -98,6 +106,8 @@ void sync_send_session(struct sync *s, const struct sync_session *session);
  * sync_send_session() it. */
 bool sync_renew_session(struct sync *s, const struct sync_session *session);
 void sync_send_announce(struct sync *s, const struct sync_announce *announce);
+/* To that tracker alone, at once. Lost if there is no link to it, or a crowded one: who asks will ask again. */
+void sync_send_dial(struct sync *s, uint16_t home, const struct sync_dial_ask *ask);
 
 /* True: changes are refused with SHOAL_EBUSY, reads are answered (docs/sync.md, "Joining"). */
 bool sync_joining(const struct sync *s);

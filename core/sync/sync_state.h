@@ -10,7 +10,7 @@
  *   snapshot.c       all rows, or those of some tables, out
  *   staging.c        the same in: put aside, then merged
  *   yield.c          after an hour alone
- *   presence.c       LEASE, its sums, and PEER
+ *   presence.c       LEASE, its sums, PEER and DIAL
  *   lease_book.c     what is known of sessions
  *   fetch.c          piece hashes by content id, both directions
  *   digest.c         do equal vectors mean equal rows?
@@ -329,6 +329,7 @@ enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body);
 enum shoal_err sync_presence_on_sum(struct sync_link *l, struct slice body);
 enum shoal_err sync_presence_on_want(struct sync_link *l, struct slice body);
 enum shoal_err sync_presence_on_peer(struct sync_link *l, struct slice body);
+enum shoal_err sync_presence_on_dial(struct sync_link *l, struct slice body);
 void sync_presence_renew(struct sync *s); /* our own leases are looked at again, and sums told at the end of the step */
 uint64_t sync_presence_answer(struct sync_link *l); /* goes on with the answer that is under way; when to call it again */
 void sync_presence_flush(struct sync *s);

@@ -38,6 +38,9 @@
 #define SYNC_LEASE_SUM_FIELDS(F) F(u16, count)
 #define SYNC_LEASE_WANT_FIELDS(F) F(u16, home) /* answered with all LEASE rows of that home, then a LEASE_SUM with all 1 */
 #define SYNC_PEER_FIELDS(F) F(u16, count)
+/* To the tracker that `uid` on the device `peer` is connected to: somebody of `identity` at `address` cannot reach it for
+ * that file, and it shall dial. The sender has checked that both may have the file. */
+#define SYNC_DIAL_FIELDS(F) F(id16, fid) F(id16, uid) F(id32, peer) F(id32, identity) F(str, address)
 /* vector: hash of all that the sender has acknowledged on this link (HELLO and ACKs), 0 from the one who dialled. */
 #define SYNC_PING_FIELDS(F) F(u64, wall_ms) F(u64, vector)
 /* state: enum sync_state_told; what is unknown counts as ready. */
@@ -63,7 +66,8 @@
 	X(14, SNAP_ACK, snap_ack, SYNC_SNAP_ACK_FIELDS, none)     \
 	X(15, REFUSED, refused, SYNC_REFUSED_FIELDS, none)        \
 	X(16, LEASE_SUM, lease_sum, SYNC_LEASE_SUM_FIELDS, lease_sum_row) \
-	X(17, LEASE_WANT, lease_want, SYNC_LEASE_WANT_FIELDS, none)
+	X(17, LEASE_WANT, lease_want, SYNC_LEASE_WANT_FIELDS, none) \
+	X(18, DIAL, dial, SYNC_DIAL_FIELDS, none)
 
 enum sync_kind {
 #define X(num, NAME, word, fields, row) SYNC_##NAME = num,

@@ -200,8 +200,9 @@ function methods:launch_client()
   for _, word in ipairs{ binary "shoal", "--control", self.socket, "--no-input", "--auto-login=yes", "--data", self.dir .. "/data",
     "--log-file", self.log } do argv[#argv + 1] = word end
   if self.cluster.plaintext then argv[#argv + 1] = "--plaintext" end
+  for _, word in ipairs(self.opts.args or {}) do argv[#argv + 1] = word end -- further options
   argv[#argv + 1] = self.opts.listen or "127.0.0.1:0"
-  argv[#argv + 1] = self.cluster:info_for(self.name)
+  argv[#argv + 1] = self.cluster:info_for(self.name, self.opts.trackers)
   self:launch(argv)
 end
 
@@ -298,19 +299,20 @@ function Cluster:client(name, opts)
 end
 
 -- The tracker file of one program: a tracker's id, or a client's name. With faults=true every way to another program is
--- a route of its own through a network that can be broken.
-function Cluster:info_for(who)
-  if not self.net then return self.tracker_info end
+-- a route of its own through a network that can be broken. `ids`: these trackers, in this order; usual: all.
+function Cluster:info_for(who, ids)
+  if not self.net and not ids then return self.tracker_info end
   local path = ("%s/%s.info"):format(self.dir, who)
   local f = assert(io.open(path, "w"))
-  for _, tracker in ipairs(self.trackers) do
+  for i = 1, #(ids or self.trackers) do
+    local tracker = self.trackers[ids and ids[i] or i]
     local port = tracker.port
-    if tracker.id ~= who then
+    if self.net and tracker.id ~= who then
       local key = who .. ">" .. tracker.id
       self.routes[key] = self.routes[key] or self.net:add(port)
       port = self.routes[key]
     end
-    f:write(("127.0.0.1:%d  %d\n"):format(port, tracker.id))
+    f:write(("%s:%d  %d\n"):format(self.host, port, tracker.id))
   end
   f:close()
   return path
