@@ -99,7 +99,8 @@ void session_on_remote(struct tracker *t, const struct sync_session *s)
 	bool fresh;
 	uint64_t now = tracker_now(t);
 
-	drop_leftover(t, s->dot, s);
+	if (s->left_ms != 0)
+		drop_leftover(t, s->dot, s);
 	if (s->home == t->config.self) /* an echo; of ourselves we know better */
 		return;
 	if (s->left_ms == 0) {

@@ -230,6 +230,18 @@ bool lease_book_take(struct lease_book *b, const struct sync_session *s, bool st
 	return true;
 }
 
+bool lease_book_ended_later(const struct lease_book *b, const struct sync_session *s, struct sync_session *end)
+{
+	const struct lease *l = find(b, s->dot);
+
+	if (l == NULL || !l->gone || l->session.home == s->home || l->session.epoch < s->epoch)
+		return false;
+	*end = l->session;
+	end->left_ms = 0;
+	end->address = (struct slice){ 0 };
+	return true;
+}
+
 void lease_book_expire(struct lease_book *b, uint64_t now)
 {
 	struct lease *l, *next;

@@ -83,6 +83,9 @@ bool lease_book_renew_own(struct lease_book *b, const struct sync_session *s, ui
 bool lease_book_put_own(struct lease_book *b, const struct sync_session *s, uint64_t now, uint64_t *beat, bool *steady);
 /* Another tracker says so. False: it is not newer than what is known, or there is no memory for it. */
 bool lease_book_take(struct lease_book *b, const struct sync_session *s, bool steady, uint64_t now);
+/* The home says that it is there, but it ended elsewhere later than that: *end is what to tell the home, which will count
+ * from there if it hears from the client again. (It has another clock, and had not heard of that connection.) */
+bool lease_book_ended_later(const struct lease_book *b, const struct sync_session *s, struct sync_session *end);
 /* Forgets what has run out. */
 void lease_book_expire(struct lease_book *b, uint64_t now);
 

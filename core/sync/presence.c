@@ -178,9 +178,11 @@ enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body)
 	struct sync *s = l->sync;
 	struct cursor c = cursor_of(body.data, body.len);
 	unsigned count = get_u16(&c);
+	struct sync_rows ends = { 0 };
 
 	for (unsigned i = 0; i < count; i++) {
 		struct sync_lease_row row;
+		struct sync_session end;
 		sync_lease_row_get(&c, &row);
 		struct sync_session se = { .dot = { row.log, row.seq },
 			                   .uid = row.uid,
@@ -195,7 +197,12 @@ enum shoal_err sync_presence_on_lease(struct sync_link *l, struct slice body)
 		s->counters.leases_heard++;
 		if (lease_book_take(&s->book, &se, row.steady != 0, s->now))
 			tell_owner(s, &se);
+		else if (row.home == l->peer->id && !is_full(&ends) && lease_book_ended_later(&s->book, &se, &end))
+			put_lease(&ends, &end, end.beat, 0, false);
 	}
+	if (ends.count != 0 && !sync_link_crowded(l))
+		send_rows_on(l, SYNC_LEASE, &ends);
+	buf_free(&ends.bytes);
 	return SHOAL_OK;
 }
 

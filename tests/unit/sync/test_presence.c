@@ -360,6 +360,37 @@ static void what_was_told_while_the_link_was_down_is_told_after_it(void)
 	lab_free(lab);
 }
 
+/* He was at 1, whose clock is ahead, while 2 could not hear of it; then he came to 2, and 1 is silent about him. */
+static void a_home_is_told_of_an_end_that_counts_as_later(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3), *c = lab_up(lab, 3, 3);
+	struct sync_session s = session(1, 1, 200, 25000);
+
+	lab_run(lab, 6000);
+	b->cut_off = true;
+	lab_run(lab, 8000);
+	sync_send_session(a->sync, &s);
+	lab_run(lab, 1000);
+	CHECK_INT(c->last.epoch, ==, 200);
+	s.left_ms = 0;
+	sync_send_session(a->sync, &s);
+	lab_run(lab, 1000);
+	lab_down(a);
+	s = session(1, 2, 100, 25000);
+	sync_send_session(b->sync, &s);
+	b->cut_off = false;
+	CHECK_INT(b->sessions, ==, 0);
+	lab_run(lab, 8000);
+	CHECK_INT(b->sessions, >=, 1);
+	CHECK(b->last.home == 1 && b->last.epoch == 200 && b->last.left_ms == 0);
+	s.epoch = 201; /* what its owner makes of that when the client says something */
+	sync_send_session(b->sync, &s);
+	lab_run(lab, 1000);
+	CHECK(c->last.home == 2 && c->last.epoch == 201 && c->last.left_ms != 0);
+	lab_free(lab);
+}
+
 static void more_than_a_link_takes_at_once_are_told_one_after_the_other(void)
 {
 	struct lab *lab = lab_new();
@@ -392,6 +423,7 @@ int main(void)
 		TEST(who_is_idle_costs_nothing_but_sums),
 		TEST(who_is_told_of_by_a_third_lasts_and_ends_with_its_source),
 		TEST(what_was_told_while_the_link_was_down_is_told_after_it),
+		TEST(a_home_is_told_of_an_end_that_counts_as_later),
 		TEST(more_than_a_link_takes_at_once_are_told_one_after_the_other),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);
