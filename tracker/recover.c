@@ -41,19 +41,6 @@ enum shoal_err recover_look(const char *path, struct error *e)
 	return SHOAL_OK;
 }
 
-static enum shoal_err sync_folder(const char *path, struct error *e)
-{
-	char *folder = fs_dirname(path);
-	enum shoal_err rc = SHOAL_OK;
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0)
-		rc = error_errno(e, "cannot flush the folder '%s'", folder);
-	if (fd >= 0)
-		close(fd);
-	free(folder);
-	return rc;
-}
-
 /* What an earlier attempt has left: nothing was ever kept in it. */
 static void remove_attempt(const char *temp)
 {
@@ -79,7 +66,7 @@ enum shoal_err recover_make(const char *path, struct error *e)
 	if (rc == SHOAL_OK && rename(temp, path) != 0)
 		rc = error_errno(e, "cannot make '%s'", path);
 	if (rc == SHOAL_OK)
-		rc = sync_folder(path, e);
+		rc = fs_sync_folder(path, e);
 	free(temp);
 	return rc;
 }

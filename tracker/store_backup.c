@@ -62,21 +62,17 @@ static enum shoal_err begin(struct store *s, const char *path, struct error *e)
 static enum shoal_err publish(struct db_backup *b, const char *path, struct error *e)
 {
 	enum shoal_err rc = SHOAL_OK;
-	char *folder = fs_dirname(path);
-	int fd = open(b->part, O_RDWR | O_CLOEXEC), folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(b->part, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 || fsync(fd) != 0)
 		rc = error_errno(e, "cannot flush '%s'", b->part);
 	else if (link(b->part, path) != 0)
 		rc = errno == EEXIST ? error_set(e, SHOAL_EEXISTS, "cannot back up to '%s': it exists already", path)
 		                     : error_errno(e, "cannot make '%s'", path);
-	else if (folder_fd < 0 || fsync(folder_fd) != 0)
-		rc = error_errno(e, "cannot flush the folder '%s'", folder);
+	else
+		rc = fs_sync_folder(path, e);
 	if (fd >= 0)
 		close(fd);
-	if (folder_fd >= 0)
-		close(folder_fd);
-	free(folder);
 	return rc;
 }
 

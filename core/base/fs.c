@@ -87,7 +87,7 @@ char *fs_dirname(const char *path)
 	return slash == path ? xstrdup("/") : str_printf("%.*s", (int)(slash - path), path);
 }
 
-static enum shoal_err sync_folder(const char *path, struct error *e)
+enum shoal_err fs_sync_folder(const char *path, struct error *e)
 {
 	char *folder = fs_dirname(path);
 	enum shoal_err rc = SHOAL_OK;
@@ -121,7 +121,7 @@ static enum shoal_err write_beside(const char *path, const void *data, size_t le
 	if (rc != SHOAL_OK || place == link)
 		unlink(temp);
 	if (rc == SHOAL_OK)
-		rc = sync_folder(path, e);
+		rc = fs_sync_folder(path, e);
 out:
 	free(temp);
 	return rc;

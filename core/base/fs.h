@@ -14,6 +14,8 @@ enum shoal_err fs_read_file(const char *path, size_t max, struct buf *out, struc
 enum shoal_err fs_write_file(const char *path, const void *data, size_t len, mode_t mode, struct error *e);
 /* Makes the file only if nobody else has: temporary file and link(2). SHOAL_EEXISTS if it is there already. */
 enum shoal_err fs_create_file(const char *path, const void *data, size_t len, mode_t mode, struct error *e);
+/* fsync of the folder that holds path: names made, moved or removed there are on the disk. */
+enum shoal_err fs_sync_folder(const char *path, struct error *e);
 /* A secret: refused (SHOAL_EDENIED) when group or others can read it. Exactly len bytes, or SHOAL_EUSAGE. */
 enum shoal_err fs_read_secret(const char *path, void *out, size_t len, struct error *e);
 /* mkdir -p with this mode for what is new. */
