@@ -49,6 +49,24 @@ static void what_all_have_goes_after_an_hour(void)
 	lab_free(lab);
 }
 
+/* What may go is decided by what was durable at two moments: the younger of them says nothing of age. */
+static void what_was_written_just_before_a_look_is_as_young(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2);
+	(void)lab_up(lab, 2, 2);
+	lab_run(lab, 500);
+	pass(lab, 3900000);
+	create(a, "u", 20);
+	for (int i = 0; i < 30; i++)
+		pass(lab, 100000);
+	CHECK_INT(mem_disk_records(a->disk), ==, 20);
+	CHECK_INT(floor_of_own(a), ==, 0);
+	let_it_grow_old(lab);
+	CHECK_INT(mem_disk_records(a->disk), ==, 0);
+	lab_free(lab);
+}
+
 static void a_log_that_is_too_long_is_cut_over_one_who_is_down(void)
 {
 	struct lab *lab = lab_new();
@@ -143,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_all_have_goes_after_an_hour),
+		TEST(what_was_written_just_before_a_look_is_as_young),
 		TEST(a_log_that_is_too_long_is_cut_over_one_who_is_down),
 		TEST(a_log_that_is_not_too_long_waits_for_one_who_is_down),
 		TEST(what_only_we_have_never_goes),

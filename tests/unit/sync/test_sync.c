@@ -22,6 +22,24 @@ static void an_op_reaches_the_other_and_is_acknowledged(void)
 	lab_free(lab);
 }
 
+/* Every second the one tells what it has acknowledged: the other has taken note of each ACK, or the link begins anew. */
+static void a_link_on_which_changes_are_acknowledged_stays(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
+	lab_run(lab, 3000);
+	const uint64_t lost = sync_counters(a->sync)->lost + sync_counters(b->sync)->lost;
+	for (int k = 0; k < 10; k++) {
+		char name[8];
+		snprintf(name, sizeof(name), "u%d", k);
+		CHECK_INT(lab_create_user(k % 2 == 0 ? a : b, name, NULL), ==, SHOAL_OK);
+		lab_run(lab, 1500);
+	}
+	CHECK(lab_knows(b, "u8") && lab_knows(a, "u9"));
+	CHECK_INT(sync_counters(a->sync)->lost + sync_counters(b->sync)->lost, ==, lost);
+	lab_free(lab);
+}
+
 static void nothing_leaves_before_it_is_durable(void)
 {
 	struct lab *lab = lab_new();
@@ -827,6 +845,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_op_reaches_the_other_and_is_acknowledged),
+		TEST(a_link_on_which_changes_are_acknowledged_stays),
 		TEST(nothing_leaves_before_it_is_durable),
 		TEST(nothing_is_acknowledged_before_it_is_durable),
 		TEST(a_late_third_gets_everything_from_one_who_did_not_make_it),

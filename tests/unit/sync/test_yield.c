@@ -120,6 +120,29 @@ static void what_another_has_heard_of_is_not_given_up(void)
 	lab_free(lab);
 }
 
+/* It was told to 3, which is down when 2 is met, which knows nothing of it. */
+static void what_one_who_is_down_has_heard_of_is_not_given_up(void)
+{
+	struct lab_node *n[3];
+	struct lab *lab = three(n);
+
+	n[1]->cut_off = true;
+	lab_run(lab, 6000);
+	CHECK_INT(lab_create_user(n[0], "known", NULL), ==, SHOAL_OK);
+	lab_run(lab, 1000);
+	CHECK(lab_knows(n[2], "known"));
+	n[0]->cut_off = true;
+	lab_run(lab, 6000);
+	CHECK_INT(lab_create_user(n[0], "hidden", NULL), ==, SHOAL_OK);
+	lab_down(n[2]);
+	pass(lab, 70);
+	n[0]->cut_off = n[1]->cut_off = false;
+	lab_run(lab, 8000);
+	CHECK(!is_yielded(n[1], owner_of(n[1], "known")));
+	CHECK(is_yielded(n[1], owner_of(n[1], "hidden")));
+	lab_free(lab);
+}
+
 static void one_of_a_list_of_one_is_not_alone(void)
 {
 	struct lab *lab = lab_new();
@@ -168,6 +191,7 @@ int main(void)
 		TEST(after_an_hour_alone_it_gives_way),
 		TEST(who_has_just_started_was_not_alone),
 		TEST(what_another_has_heard_of_is_not_given_up),
+		TEST(what_one_who_is_down_has_heard_of_is_not_given_up),
 		TEST(one_of_a_list_of_one_is_not_alone),
 		TEST(many_claims_are_marked_all),
 	};
