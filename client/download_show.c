@@ -233,8 +233,10 @@ static void explain_brake(const struct download *dl, const struct swarm_stats *s
 		buf_printf(b, "nothing is asked for until there is room on the disk");
 	else if (dl->rate_limit != 0 && (at_limit(s->rate, dl->rate_limit) || s->stall == SWARM_WAITING))
 		buf_printf(b, "held back by its limit of %s/s", units_bytes(dl->rate_limit, text));
-	else if (at_limit(s->rate, all) || (all != 0 && s->peers > 0 && s->snubbed + s->refused == 0))
+	else if (at_limit(s->rate, all) || (all != 0 && s->peers > 0 && s->snubbed + s->refused + s->slow == 0))
 		buf_printf(b, "held back by the limit of %s/s for all downloads", units_bytes(all, text));
+	else if (s->stall == SWARM_MOVING && s->slow > 0 && s->slow + s->snubbed + s->refused == s->peers)
+		buf_printf(b, "every peer that is connected is slow: it sends a few bytes at a time");
 	else if (s->stall == SWARM_MOVING && waiting > 0)
 		buf_printf(b, "pieces arrive; those who give them serve others, too: %u requests wait there", waiting);
 	else
@@ -247,8 +249,8 @@ static void explain_run(const struct download *dl, struct buf *b)
 	char rate[UNITS_TEXT];
 
 	swarm_stats(dl->swarm, clock_mono_us(), &s);
-	buf_printf(b, "%u of %u pieces, %u asked for; %u peers connected, %u of them complete, %u silent, %u refusing; %s/s; ",
-	           s.have, s.npieces, s.asked, s.peers, s.seeders, s.snubbed, s.refused, units_bytes(s.rate, rate));
+	buf_printf(b, "%u of %u pieces, %u asked for; %u peers connected, %u of them complete, %u silent, %u refusing, %u slow; %s/s; ",
+	           s.have, s.npieces, s.asked, s.peers, s.seeders, s.snubbed, s.refused, s.slow, units_bytes(s.rate, rate));
 	if (s.unavailable > 0)
 		buf_printf(b, "%u pieces are with nobody who is connected; ", s.unavailable);
 	explain_brake(dl, &s, b);

@@ -142,7 +142,7 @@ struct swarm_peer_stats {
 	uint32_t has;          /* pieces */
 	uint16_t waiting;      /* its last word on how many requests of others wait */
 	bool complete, snubbed;
-	const char *state;     /* "idle", "asked", "receiving", "snubbed", "refused", "paused", "dropped" */
+	const char *state;     /* "idle", "asked", "receiving", "slow", "snubbed", "refused", "paused", "dropped" */
 };
 void swarm_peer_stats(const struct swarm *sw, const struct swarm_peer *peer, uint64_t now_us,
                       struct swarm_peer_stats *out);
@@ -158,7 +158,7 @@ enum swarm_stall {
 };
 struct swarm_stats {
 	uint32_t npieces, have, asked; /* asked: pieces with a request out */
-	uint32_t peers, seeders, snubbed, refused;
+	uint32_t peers, seeders, snubbed, refused, slow;
 	uint32_t unavailable;     /* pieces we lack and nobody connected has: walks the file, for people */
 	uint64_t rate;            /* bytes/s over all peers */
 	uint64_t bytes, wasted;   /* received; of it what was thrown away (bad, double, cancelled) */

@@ -4,6 +4,7 @@
 #include "core/swarm/swarm_internal.h"
 
 #define RATE_US (1000 * MS)
+#define SLOW_US (60000 * MS) /* a piece takes longer than that */
 
 /* The mean of whole seconds, half of it the last one. */
 void rate_add(struct rate *r, uint64_t bytes, uint64_t now_us)
@@ -61,7 +62,19 @@ const char *swarm_stall_text(enum swarm_stall stall)
 	return "pieces arrive";
 }
 
-static const char *peer_state(const struct swarm_peer *peer, uint64_t now_us)
+/* It owes something, keeps us waiting, and does not say that it serves others meanwhile: at its rate a piece takes
+ * minutes, or its silences are interrupted by a few bytes only. */
+static bool is_slow(const struct swarm *sw, const struct swarm_peer *peer, uint64_t now_us)
+{
+	bool late = peer->silences != 0;
+
+	for (int i = 0; i < OWED_MAX; i++)
+		late = late || (peer->owed[i].peer != NULL && now_us - peer->owed[i].asked_us >= SNUB_US);
+	return late && peer->drop == SWARM_FINE && !peer->snubbed && !peer->paused && peer->waiting == 0 &&
+	       peer_owes(peer) != 0 && rate_now(&peer->rate, now_us) * (SLOW_US / 1000000) < sw->config.piece_size;
+}
+
+static const char *peer_state(const struct swarm *sw, const struct swarm_peer *peer, uint64_t now_us)
 {
 	if (peer->drop != SWARM_FINE)
 		return "dropped";
@@ -71,6 +84,8 @@ static const char *peer_state(const struct swarm_peer *peer, uint64_t now_us)
 		return "snubbed";
 	if (now_us < peer->refused_until_us)
 		return "refused";
+	if (is_slow(sw, peer, now_us))
+		return "slow";
 	for (int i = 0; i < OWED_MAX; i++)
 		if (peer->owed[i].peer != NULL && peer->owed[i].begun)
 			return "receiving";
@@ -92,7 +107,7 @@ void swarm_peer_stats(const struct swarm *sw, const struct swarm_peer *peer, uin
 		.waiting = peer->waiting,
 		.complete = peer->complete,
 		.snubbed = peer->snubbed,
-		.state = peer_state(peer, now_us),
+		.state = peer_state(sw, peer, now_us),
 	};
 }
 
@@ -153,5 +168,6 @@ void swarm_stats(const struct swarm *sw, uint64_t now_us, struct swarm_stats *ou
 	for (uint32_t i = 0; i < sw->npeers; i++) {
 		out->snubbed += sw->peers[i]->snubbed;
 		out->refused += now_us < sw->peers[i]->refused_until_us;
+		out->slow += is_slow(sw, sw->peers[i], now_us);
 	}
 }

@@ -58,6 +58,26 @@ T.case("one seeder of two is stopped: the other one finishes it, and the silent 
   c.ben:thaw()
 end)
 
+T.case("one seeder of two trickles: the other one finishes it, and the slow one is named; alone, it is said", function(t)
+  local c, path = swarm(t, { "ann", "ben" }, 64 * MiB)
+  t.ok(c.ben:limits{ up = 1024 })
+  local job = c.dan:download_file("g", "film", c.dan.dir .. "/", { limit = 8 * MiB })
+  local began, named = proc.mono(), false
+  t.eventually(function()
+    local ben = row(t, job, c.ben)
+    named = named or (ben and ben.state == "slow")
+    return named and job.pieces > 32
+  end, 20)
+  c.ann:freeze()
+  t.eventually(function() return job:explain():find("every peer that is connected is slow", 1, true) or
+    job:explain():find("every peer that has a lacking piece is silent", 1, true) end, 20)
+  t.match(job:explain(), "ben%): %a+")
+  c.ann:thaw()
+  t.ok(job:limit(0))
+  t.eq(done(t, job, path).bad_pieces, 0)
+  t.eq(proc.mono() - began < 40, true)
+end)
+
 T.case("the only seeder is stopped: stalled, with the reason; it goes on when that returns", function(t)
   local c, path = swarm(t, { "ann" }, 64 * MiB)
   local job = c.dan:download_file("g", "film", c.dan.dir .. "/", { limit = 8 * MiB })
