@@ -312,14 +312,20 @@ void commit_forget(struct commit *c, const void *arg)
 
 static void on_durable(struct commit *c)
 {
-	struct group *g = &c->flight;
+	struct group landed = { .records = c->flight.records, .floor = c->flight.floor };
 	struct change *ch;
-	struct cursor records = cursor_of(g->records.data, g->records.len);
+	struct cursor records = cursor_of(landed.records.data, landed.records.len);
 	struct slice bytes;
 	uint64_t now = c->env->mono_ms(c->env->ctx);
 
-	while ((ch = TAILQ_FIRST(&g->changes)) != NULL) {
-		TAILQ_REMOVE(&g->changes, ch, next);
+	/* The next one takes off first, so that the store has something to do meanwhile. */
+	TAILQ_INIT(&landed.changes);
+	TAILQ_CONCAT(&landed.changes, &c->flight.changes, next);
+	c->flight.records = (struct buf){ 0 };
+	c->flight.floor = (struct vvec){ 0 };
+	commit_submit(c);
+	while ((ch = TAILQ_FIRST(&landed.changes)) != NULL) {
+		TAILQ_REMOVE(&landed.changes, ch, next);
 		registry_commit_done(c->reg, ch->undo);
 		free(ch);
 	}
@@ -328,13 +334,12 @@ static void on_durable(struct commit *c)
 		if (record_get(bytes, &rec) == SHOAL_OK)
 			oplog_push(c->oplog, rec.stamp.dot, now, bytes);
 	}
-	commit_raise_floor(c, &g->floor);
-	buf_free(&g->records);
-	vvec_fini(&g->floor);
+	commit_raise_floor(c, &landed.floor);
+	buf_free(&landed.records);
+	vvec_fini(&landed.floor);
 	for (unsigned i = 0; i < c->n_hooks; i++)
 		if (c->hooks[i].fn.durable != NULL)
 			c->hooks[i].fn.durable(c->hooks[i].owner);
-	commit_submit(c);
 	release(c, (c->flying ? c->flight.number : c->open.number) - 1, SHOAL_OK);
 }
 

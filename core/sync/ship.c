@@ -151,18 +151,23 @@ void sync_ship_on_read(struct sync *s, struct sync_link *l, struct content_op *o
 
 /* -- from the oplog */
 
-/* The index behind the last record that has to go now: an own one, or one that has waited. */
-static uint64_t due_end(const struct sync_link *l)
+/* The index behind the last record that has to go now: an own one, or one that has waited. Each is looked at once. */
+static uint64_t due_end(struct sync_link *l)
 {
 	const struct oplog *log = commit_oplog(l->sync->config.commit);
-	uint64_t own = registry_log(l->sync->config.registry);
+	uint64_t own = registry_log(l->sync->config.registry), end = oplog_end(log);
+	struct ship *sh = &l->ship;
 
-	for (uint64_t i = oplog_end(log); i > l->ship.tail_next; i--) {
-		const struct oplog_record *r = oplog_at(log, i - 1);
-		if (r->dot.log == own || r->at_ms + SYNC_FOREIGN_WAIT_MS <= l->sync->now)
-			return i;
-	}
-	return l->ship.tail_next;
+	if (sh->tail_seen < sh->tail_next)
+		sh->tail_seen = sh->tail_next;
+	if (sh->tail_due < sh->tail_next)
+		sh->tail_due = sh->tail_next;
+	for (; sh->tail_seen < end; sh->tail_seen++)
+		if (oplog_at(log, sh->tail_seen)->dot.log == own)
+			sh->tail_due = sh->tail_seen + 1;
+	while (sh->tail_due < end && oplog_at(log, sh->tail_due)->at_ms + SYNC_FOREIGN_WAIT_MS <= l->sync->now)
+		sh->tail_due++;
+	return sh->tail_due;
 }
 
 static void ship_tail(struct sync_link *l)

@@ -95,6 +95,8 @@ struct ship {
 	struct vvec sent;        /* what the peer has, or will have when it reads what is under way */
 	uint64_t store_pos;      /* read so far */
 	uint64_t tail_next;      /* index in the oplog */
+	uint64_t tail_seen;      /* up to there it was searched for own records */
+	uint64_t tail_due;       /* what is before that has to go */
 	uint64_t tail_at_read;   /* the oplog's end when the last read was asked for */
 	STAILQ_HEAD(, sent_op) unacked;
 	size_t unacked_bytes;
