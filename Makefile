@@ -169,12 +169,18 @@ $(B)/tests/chaos/%.so:
 	$(call say,LINK)
 	$(Q)$(CC) $(filter-out -fPIE,$(CFLAGS)) -fPIC -shared $< -o $@
 
+# Somebody who means no good, for tests/scenario/adversary.lua: nothing of ours is linked.
+ADVERSARY := $(B)/tests/adversary/adversary
+$(ADVERSARY): $(call obj,$(wildcard tests/adversary/*.c))
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -lssl -lcrypto -o $@
+
 unit: $(UNIT_TESTS)
 	tests/run.sh $(UNIT_TESTS)
 
 check: deps
 	@$(MAKE) --no-print-directory check-nodeps
-check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS)
+check-nodeps: all $(UNIT_TESTS) $(SIM_TESTS) $(ADVERSARY)
 	tests/run.sh $(SCENARIOS) $(SIM_TESTS) $(UNIT_TESTS) $(if $(SAN),,tests/hardening.sh tests/install.sh)
 check-asan:
 	$(MAKE) check-nodeps B=build/asan SAN=address,undefined

@@ -167,13 +167,15 @@ static void on_revoke(struct engine *en, struct cursor *c)
 		engine_compare_shares(en); /* no longer a member: what was shared there goes */
 }
 
-static void on_member(struct client_event *ev, struct cursor *c)
+static void on_member(struct engine *en, struct client_event *ev, struct cursor *c)
 {
 	struct ev_member_joined member; /* the three events of members have the same fields */
 
 	ev_member_joined_get(c, &member);
 	slice_to_str(member.group, ev->group, sizeof(ev->group));
 	slice_to_str(member.user, ev->user, sizeof(ev->user));
+	if (strcmp(ev->word, event_word(EVENT_MEMBER_JOINED)) == 0 && en->transfers != NULL)
+		transfers_on_joined(en->transfers, &member.gid, member.user);
 }
 
 static void on_file(struct engine *en, struct client_event *ev, struct cursor *c)
@@ -227,7 +229,7 @@ void engine_on_tracker_event(struct engine *en, const struct link_news *news)
 	case EVENT_REVOKE: on_revoke(en, &c); break;
 	case EVENT_MEMBER_REQUESTED:
 	case EVENT_MEMBER_JOINED:
-	case EVENT_MEMBER_LEFT: on_member(ev, &c); break;
+	case EVENT_MEMBER_LEFT: on_member(en, ev, &c); break;
 	case EVENT_FILE_ADDED:
 	case EVENT_FILE_REMOVED: on_file(en, ev, &c); break;
 	case EVENT_NOTE: on_note(ev, &c); break;

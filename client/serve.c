@@ -191,6 +191,13 @@ static uint32_t piece_length(const struct file *f, uint32_t piece)
 	return f->size - at < PIECE_SIZE ? (uint32_t)(f->size - at) : PIECE_SIZE;
 }
 
+/* Once each piece, and some again that arrived broken: who asks for more wants the uplink, not the file. */
+static bool asks_too_much(const struct channel *ch)
+{
+	const struct file *f = ch->file;
+	return ch->served > f->size / OVERASKED_DEN * OVERASKED_NUM + (uint64_t)OVERASKED_PIECES * PIECE_SIZE;
+}
+
 void serve_request(struct channel *ch, const struct peer_request *m)
 {
 	struct transfers *t = ch->peer->t;
@@ -211,6 +218,12 @@ void serve_request(struct channel *ch, const struct peer_request *m)
 		rc = SHOAL_EBUSY;
 	else
 		rc = upload_request(t->upload, ch->upload, m->piece);
+	if (rc == SHOAL_OK && asks_too_much(ch)) {
+		struct peer *p = ch->peer;
+		log_line(t->log, LOG_WARN, "serve", "%s asks for more than 1.5 times a file: its connection is closed", ch->user);
+		peer_close(p, "asks for more than 1.5 times the file");
+		return;
+	}
 	if (rc != SHOAL_OK)
 		put_reject(ch, m->piece, rc);
 	else
@@ -303,6 +316,7 @@ void serve_pump(struct transfers *t)
 
 void serve_progress(struct channel *ch, uint32_t piece, uint32_t n)
 {
+	ch->served += n;
 	if (ch->upload == NULL)
 		return;
 	upload_progress(ch->t->upload, ch->upload, piece, n, clock_mono_us());
@@ -321,6 +335,7 @@ void serve_done(struct channel *ch, struct piece_serve *serve)
 		upload_finished(t->upload, ch->upload, serve->piece, serve->whole, now);
 	}
 	struct error why = serve->error;
+	ch->served += serve->untold;
 	source_unref(serve->source);
 	free(serve);
 	ch->serving--;

@@ -140,6 +140,47 @@ static EVP_PKEY *ticket_key(struct transfers *t)
 	return t->ticket_key;
 }
 
+/* A ticket outlives a removal by its rest of life; who was told of it does not wait so long. The newest news decides: a
+ * member who was taken in again may have got his ticket in the same moment, as far as clocks can tell. */
+static bool was_revoked(const struct transfers *t, const struct ticket *ticket)
+{
+	for (unsigned i = 1; i <= t->nrevoked; i++) {
+		const struct revoked *r = &t->revoked[(t->next_revoked + REVOKED_KEPT - i) % REVOKED_KEPT];
+		if (!id16_eq(&r->gid, &ticket->gid))
+			continue;
+		if (r->joined && slice_eq(slice_str(r->user), ticket->user))
+			return false;
+		if (!r->joined && id16_eq(&r->uid, &ticket->uid) && ticket->not_before_ms <= r->at_ms)
+			return true;
+	}
+	return false;
+}
+
+static void keep_news(struct transfers *t, const struct revoked *news)
+{
+	if (t->revoked == NULL)
+		t->revoked = try_alloc(REVOKED_KEPT * sizeof(*t->revoked));
+	if (t->revoked == NULL)
+		return; /* the tickets end by themselves */
+	t->revoked[t->next_revoked] = *news;
+	t->next_revoked = (t->next_revoked + 1) % REVOKED_KEPT;
+	if (t->nrevoked < REVOKED_KEPT)
+		t->nrevoked++;
+}
+
+void tickets_revoke(struct transfers *t, const struct id16 *gid, const struct id16 *uid)
+{
+	keep_news(t, &(struct revoked){ .gid = *gid, .uid = *uid, .at_ms = tracker_wall_ms(t) });
+}
+
+void tickets_readmit(struct transfers *t, const struct id16 *gid, struct slice user)
+{
+	struct revoked news = { .gid = *gid, .joined = true };
+
+	if (t->nrevoked != 0 && slice_to_str(user, news.user, sizeof(news.user)))
+		keep_news(t, &news);
+}
+
 enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, const struct peer *p, const struct id16 *gid,
                              struct channel *ch)
 {
@@ -149,6 +190,8 @@ enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, const str
 	if (key == NULL || ticket_open(sealed, key, &ticket) != SHOAL_OK)
 		return SHOAL_EDENIED;
 	if (!id16_eq(&ticket.gid, gid) || !ticket_valid(&ticket, &p->identity, tracker_wall_ms(t)))
+		return SHOAL_EDENIED;
+	if (was_revoked(t, &ticket))
 		return SHOAL_EDENIED;
 	if (p->plain && (ticket.flags & TICKET_PLAINTEXT) == 0)
 		return SHOAL_EDENIED;

@@ -207,6 +207,7 @@ void transfers_free(struct transfers *t)
 	queue_free(t->io_events);
 	queue_free(t->tasks_done);
 	EVP_PKEY_free(t->ticket_key);
+	free(t->revoked);
 	peer_rate_fini(&t->up_rate);
 	peer_rate_fini(&t->down_rate);
 	free(t);
@@ -428,6 +429,7 @@ void transfers_on_revoke(struct transfers *t, const struct id16 *gid, const stru
 
 	link_status(t->config.link, &s);
 	bool me = id16_eq(&s.uid, uid);
+	tickets_revoke(t, gid, uid);
 	if (me)
 		downloads_on_revoke(t, gid);
 	for (; f != NULL; f = after) {
@@ -444,6 +446,11 @@ void transfers_on_revoke(struct transfers *t, const struct id16 *gid, const stru
 		file_release(f);
 	}
 	downloads_run(t);
+}
+
+void transfers_on_joined(struct transfers *t, const struct id16 *gid, struct slice user)
+{
+	tickets_readmit(t, gid, user);
 }
 
 void transfers_on_dial(struct transfers *t, const struct id16 *fid, const struct address *addr, const struct id32 *identity)

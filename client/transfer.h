@@ -47,5 +47,7 @@ void transfers_unserve_all(struct transfers *t); /* logout: channels are closed,
 /* News of the link. */
 void transfers_on_login(struct transfers *t);
 void transfers_on_revoke(struct transfers *t, const struct id16 *gid, const struct id16 *uid);
+/* Who was removed is a member again: what was said of his tickets is over. */
+void transfers_on_joined(struct transfers *t, const struct id16 *gid, struct slice user);
 void transfers_on_dial(struct transfers *t, const struct id16 *fid, const struct address *addr, const struct id32 *identity);
 #endif

@@ -39,6 +39,9 @@ enum {
 	TABLE_SIZE = 1024,           /* of jobs by number, of files by id: lists as long as there are thousands more */
 	RETRY_LEAST_MS = 1000,
 	RETRY_MOST_MS = 30000,
+	REVOKED_KEPT = 1024,         /* members who were removed, the last ones, and who came since */
+	OVERASKED_NUM = 3, OVERASKED_DEN = 2, /* bytes served on a channel: so many times the file ... */
+	OVERASKED_PIECES = 8,        /* ... and so many pieces */
 };
 
 /* -- blocking work */
@@ -97,6 +100,7 @@ struct channel {
 	bool ours;                  /* we sent OPEN */
 	bool opened;                /* OPENED was sent or received */
 	unsigned out;               /* asks and serves that the threads have */
+	uint64_t served;            /* bytes of pieces that have gone out on it */
 	unsigned serving;
 	/* -- what the other side may do here */
 	bool may_ask;
@@ -136,10 +140,21 @@ void tickets_put(struct transfers *t, const struct id16 *gid, struct slice ticke
 struct slice tickets_get(struct transfers *t, const struct id16 *gid); /* empty: none, or it is over */
 void tickets_tick(struct transfers *t, uint64_t now_ms);               /* renews those of running downloads */
 void tickets_drop_all(struct transfers *t);
+/* Tickets of that member that were made until now are good for nothing here any more. */
+void tickets_revoke(struct transfers *t, const struct id16 *gid, const struct id16 *uid);
+void tickets_readmit(struct transfers *t, const struct id16 *gid, struct slice user); /* he is a member again */
 /* Reads somebody's ticket: signed, for that device, that group, now. */
 enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, const struct peer *p, const struct id16 *gid,
                              struct channel *ch);
 uint64_t tracker_wall_ms(struct transfers *t);
+
+struct revoked {
+	struct id16 gid;
+	bool joined;             /* a member who came (again): `user`; else who was removed: `uid` */
+	struct id16 uid;
+	char user[72];
+	uint64_t at_ms;          /* tracker's time */
+};
 
 /* -- files: serve.c */
 struct file {
@@ -276,6 +291,8 @@ struct transfers {
 	LIST_HEAD(, file) file_table[TABLE_SIZE];
 	struct channel_list closed; /* channels that wait for what is out; linked by in_peer */
 	struct group_tickets tickets;
+	struct revoked *revoked;    /* REVOKED_KEPT of them, used as a ring; NULL: nobody yet */
+	unsigned nrevoked, next_revoked;
 	EVP_PKEY *ticket_key;
 	struct id32 ticket_key_raw;
 	struct job_list jobs;    /* all that can be looked at */

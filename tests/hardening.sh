@@ -24,7 +24,10 @@ says_not() { ! says "$@"; }
 
 has_landing_pad() { objdump -d --disassemble=main "$1" | grep -q 'endbr64'; }
 
-command -v readelf >/dev/null && command -v objdump >/dev/null || { echo 'FAIL  readelf and objdump are not installed (binutils)'; exit 1; }
+if ! command -v readelf >/dev/null || ! command -v objdump >/dev/null; then
+	echo "FAIL  readelf and objdump are not installed (binutils)"
+	exit 1
+fi
 for name in shoal shoal-tracker; do
 	file=$folder/$name
 	[ -x "$file" ] || { echo "FAIL  there is no $file"; exit 1; }

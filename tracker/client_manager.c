@@ -205,11 +205,16 @@ static void on_frame(struct tracker *t, struct client *c, const struct frame *f)
 	command_run(t, c, f->body);
 }
 
-/* Takes whole frames out of `in` until something has to be waited for; returns how many bytes were used. */
+/* Takes whole frames out of `in` until something has to be waited for, or others should have a turn; returns how many
+ * bytes were used. */
 static size_t take_frames(struct tracker *t, struct client *c, struct slice in)
 {
 	size_t len = in.len;
-	while (!c->doomed && !must_wait(t, c)) {
+	for (unsigned n = 0; !c->doomed && !must_wait(t, c); n++) {
+		if (n == TURN_COMMANDS && in.len != 0) {
+			t->pump_soon = true;
+			break;
+		}
 		struct frame f;
 		struct error e = { 0 };
 		enum shoal_err rc = frame_read(&c->reader, &in, &f, &e);
@@ -242,6 +247,9 @@ bool client_bytes(struct tracker *t, const struct env_event *ev)
 	if (used < ev->len && !c->doomed) {
 		buf_put(&c->held, ev->data + used, ev->len - used);
 		t->pumping = true;
+		if (t->pump_soon)
+			t->pump_ms = tracker_now(t);
+		t->pump_soon = false;
 	}
 	if (c->held.failed || c->held.len > HELD_MAX)
 		client_doom(t, c, "sends more than it waits for");
@@ -265,7 +273,8 @@ void clients_pump(struct tracker *t)
 		if (c->held.len != 0 || !TAILQ_EMPTY(&c->out))
 			t->pumping = true;
 	}
-	t->pump_ms = tracker_now(t) + PUMP_MS;
+	t->pump_ms = tracker_now(t) + (t->pump_soon ? 0 : PUMP_MS);
+	t->pump_soon = false;
 }
 
 void client_pinged(struct tracker *t, struct client *c)

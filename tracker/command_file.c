@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "tracker/core.h"
 #include "tracker/memo.h"
@@ -212,6 +213,10 @@ enum shoal_err command_upload_file_data(struct command *cmd, struct error *e)
 		rc = check_upload(r.name, r.size, e);
 	if (rc == SHOAL_OK && r.piece_size != PIECE_SIZE)
 		rc = error_set(e, SHOAL_EUSAGE, "the piece size is %u, not %u", PIECE_SIZE, r.piece_size);
+	struct id32 of_nothing;
+	sha256_of("", 0, &of_nothing);
+	if (rc == SHOAL_OK && r.size == 0 && !id32_eq(&r.file_hash, &of_nothing))
+		rc = error_set(e, SHOAL_EINTEGRITY, "an empty file does not have that hash");
 	if (rc != SHOAL_OK)
 		return rc;
 	struct content_op *op = content_op_new(CONTENT_CHECK);

@@ -151,7 +151,20 @@ struct login {
 	size_t n, at;
 	struct id16 uid;                     /* whose password it was */
 	char user[NAME_SHOWN_MAX];
+	struct id32 device;
+	bool known;                          /* the user was let in on this device before */
 };
+
+static struct limits_who who_of(const struct login *l)
+{
+	return (struct limits_who){ .user = l->user, .device = l->known ? &l->device : NULL };
+}
+
+static void tried(struct tracker *t, const struct login *l, enum limits_tried how)
+{
+	struct limits_who who = who_of(l);
+	limits_tried(t->limits, &who, how, tracker_now(t));
+}
 
 static void on_login_durable(struct command *cmd)
 {
@@ -169,7 +182,8 @@ static void finish_login(struct command *cmd)
 	struct error e = { 0 };
 	struct op op;
 
-	limits_user_succeeded(t->limits, l->user);
+	tried(t, l, TRIED_RIGHT);
+	limits_know_device(t->limits, l->user, &l->device, tracker_now(t));
 	if (cmd->c == NULL) { /* nobody is left to be logged in */
 		command_finish(cmd, SHOAL_ECANCELLED, NULL);
 		return;
@@ -216,6 +230,7 @@ static void on_verified(struct command *cmd, const struct env_event *ev)
 		return;
 	}
 	if (ev->result != SHOAL_EAUTH && ev->result != SHOAL_OK) {
+		tried(cmd->t, l, TRIED_NOT);
 		finish_busy(cmd);
 		return;
 	}
@@ -224,16 +239,17 @@ static void on_verified(struct command *cmd, const struct env_event *ev)
 		rc = verify_next(cmd, &e);
 		if (rc == SHOAL_OK)
 			return;
+		tried(cmd->t, l, TRIED_NOT);
 	} else {
-		limits_user_failed(cmd->t->limits, l->user, tracker_now(cmd->t));
+		tried(cmd->t, l, TRIED_WRONG);
 	}
 	command_finish(cmd, rc, &e);
 }
 
-/* Who is logged in on this very device already does not suffer from others' guesses. */
+/* Who was let in on this very device before does not suffer from others' guesses. */
 static bool device_is_known(struct tracker *t, const struct login *l, const struct id32 *device)
 {
-	bool known = false;
+	bool known = limits_knows_device(t->limits, l->user, device);
 	for (size_t i = 0; i < l->n && !known; i++) {
 		const struct sess_row **sessions;
 		size_t n;
@@ -246,14 +262,17 @@ static bool device_is_known(struct tracker *t, const struct login *l, const stru
 	return known;
 }
 
-static enum shoal_err check_login_rate(struct command *cmd, const struct login *l, struct error *e)
+static enum shoal_err check_login_rate(struct command *cmd, struct login *l, struct error *e)
 {
 	struct tracker *t = cmd->t;
 	uint64_t now = tracker_now(t), wait = limits_take(t->limits, LIMIT_LOGIN, cmd->c->seen.host, now);
 	if (wait != 0)
 		return error_set(e, SHOAL_EQUOTA, "too many logins from your address: try again in %u s", seconds(wait));
-	wait = limits_user_wait(t->limits, l->user, now);
-	if (wait != 0 && !device_is_known(t, l, &cmd->c->device))
+	l->device = cmd->c->device;
+	l->known = device_is_known(t, l, &l->device);
+	struct limits_who who = who_of(l);
+	wait = limits_try(t->limits, &who, now);
+	if (wait != 0)
 		return error_set(e, SHOAL_EQUOTA, "too many wrong passwords for '%s': try again in %u s", l->user,
 		                 seconds(wait));
 	return SHOAL_OK;
@@ -306,13 +325,29 @@ enum shoal_err command_login(struct command *cmd, struct error *e)
 	find_accounts(cmd->t, r.user, l);
 	if (cmd->replay)
 		return repeat_login(cmd, e);
+	if (r.password.len > PASSWORD_MAX) /* nobody has such a one */
+		return error_set(e, SHOAL_EAUTH, "wrong user name or password");
 	enum shoal_err rc = check_login_rate(cmd, l, e);
-	if (rc == SHOAL_OK && r.password.len > PASSWORD_MAX)
-		rc = error_set(e, SHOAL_EAUTH, "wrong user name or password");
-	return rc == SHOAL_OK ? verify_next(cmd, e) : rc;
+	if (rc != SHOAL_OK)
+		return rc;
+	rc = verify_next(cmd, e);
+	if (rc != SHOAL_OK)
+		tried(cmd->t, l, TRIED_NOT);
+	return rc;
 }
 
-/* -- change_password */
+/* -- change_password: who is logged in on a device can be guessing there, and holds nobody else up */
+struct change {
+	char user[NAME_SHOWN_MAX];
+	struct id32 device;
+};
+
+static void change_tried(struct command *cmd, enum limits_tried how)
+{
+	const struct change *ch = cmd->state;
+	limits_tried(cmd->t->limits, &(struct limits_who){ ch->user, &ch->device }, how, tracker_now(cmd->t));
+}
+
 static void on_changed(struct command *cmd)
 {
 	if (cmd->c != NULL && cmd->c->logged_in && id16_eq(&cmd->c->uid, &cmd->uid))
@@ -348,18 +383,16 @@ static void on_old_verified(struct command *cmd, const struct env_event *ev)
 {
 	struct req_change_password r;
 	struct cursor fields = cmd->fields;
-	char name[NAME_SHOWN_MAX];
 	struct error e = { 0 };
 
 	req_change_password_get(&fields, &r);
+	change_tried(cmd, ev->result == SHOAL_OK ? TRIED_RIGHT : ev->result == SHOAL_EAUTH ? TRIED_WRONG : TRIED_NOT);
 	if (ev->result != SHOAL_OK && ev->result != SHOAL_EAUTH) {
 		finish_busy(cmd);
 		return;
 	}
-	user_shown(cmd->t->reg, &cmd->uid, name);
 	enum shoal_err rc = SHOAL_EAUTH;
 	if (ev->result == SHOAL_EAUTH) {
-		limits_user_failed(cmd->t->limits, name, tracker_now(cmd->t));
 		error_set(&e, rc, "the old password is wrong");
 	} else {
 		rc = ask_pool(cmd, r.fresh, NULL, on_fresh_hashed, &e);
@@ -373,7 +406,6 @@ enum shoal_err command_change_password(struct command *cmd, struct error *e)
 	struct tracker *t = cmd->t;
 	struct req_change_password r;
 	struct cursor fields = cmd->fields;
-	char name[NAME_SHOWN_MAX];
 
 	req_change_password_get(&fields, &r);
 	if (cmd->replay) {
@@ -384,11 +416,21 @@ enum shoal_err command_change_password(struct command *cmd, struct error *e)
 	enum shoal_err rc = check_password(r.fresh, e);
 	if (rc != SHOAL_OK)
 		return rc;
-	uint64_t wait = limits_user_wait(t->limits, user_shown(t->reg, &cmd->uid, name), tracker_now(t));
-	if (wait != 0)
-		return error_set(e, SHOAL_EQUOTA, "too many wrong passwords: try again in %u s", seconds(wait));
 	const struct user_row *u = registry_user(t->reg, &cmd->uid);
 	if (u == NULL) /* a session that this tracker has only the token of */
 		return error_set(e, SHOAL_EBUSY, "this tracker does not know your account yet, try again");
-	return ask_pool(cmd, r.old, &u->password, on_old_verified, e);
+	struct change *ch = try_alloc(sizeof(*ch));
+	if (ch == NULL)
+		return error_set(e, SHOAL_EBUSY, "the tracker is out of memory, try again");
+	cmd->state = ch;
+	cmd->state_free = free;
+	user_shown(t->reg, &cmd->uid, ch->user);
+	ch->device = cmd->c->device;
+	uint64_t wait = limits_try(t->limits, &(struct limits_who){ ch->user, &ch->device }, tracker_now(t));
+	if (wait != 0)
+		return error_set(e, SHOAL_EQUOTA, "too many wrong passwords: try again in %u s", seconds(wait));
+	rc = ask_pool(cmd, r.old, &u->password, on_old_verified, e);
+	if (rc != SHOAL_OK)
+		change_tried(cmd, TRIED_NOT);
+	return rc;
 }

@@ -49,6 +49,7 @@ enum {
 	MIN_SYNC_MS = 1000,         /* that long a change's reply waits for other trackers */
 	WAITS_MAX = 8,                      /* wait_synced of one client at once */
 	IN_FLIGHT_MAX = 32,         /* commands of one client that wait for the pool or the store */
+	TURN_COMMANDS = 64,         /* commands of one client, then the others' turn comes */
 	PAGE_BYTES = 200 * 1024,    /* a page of a list ends after that; with its last row it is under 256 KiB */
 	TOKEN_LIFE_MS = 24 * 3600 * 1000,
 	TOKEN_RENEW_MS = 12 * 3600 * 1000,
@@ -144,6 +145,7 @@ struct tracker {
 	bool pumping;                    /* somebody's frames or bytes wait */
 	bool pump_now;                   /* somebody whose bytes wait has got a reply */
 	uint64_t pump_ms;                /* when to look at them the next time */
+	bool pump_soon;                  /* somebody has had his turn, and has more: in the loop's next turn */
 	uint64_t synced_ms;              /* the first deadline in it; ENV_NEVER: none */
 	bool starved;                    /* a wait of `synced` may be over */
 	uint64_t swept_ms;

@@ -15,17 +15,23 @@ enum {
 	FORGET_FAILURES_MS = 15 * 60 * 1000,
 	LONGEST_WAIT_MS = 60 * 1000,
 	MINUTE_MS = 60 * 1000,
+	TRIES_AT_ONCE = 16,
+	SOON_MS = 1000,
 };
 
 struct limit_entry {
 	uint64_t key;     /* 0: free */
 	uint64_t used_ms; /* the last time it was changed */
-	uint64_t value;   /* address: when the bucket is full again; user: failures */
+	uint64_t value;   /* address: when the bucket is full again; else failures */
+	unsigned pending; /* tries under way */
 };
+
+/* The tables behind those of the addresses. */
+enum { TABLE_USERS = LIMIT_KINDS, TABLE_DEVICES, TABLES };
 
 struct limits {
 	struct limits_config config;
-	struct limit_entry tables[LIMIT_KINDS + 1][BUCKETS][WAYS]; /* the last one is the users' */
+	struct limit_entry tables[TABLES][BUCKETS][WAYS];
 };
 
 struct limits *limits_new(const struct limits_config *config)
@@ -98,31 +104,68 @@ uint64_t limits_take(struct limits *l, enum limit_kind kind, const char *host, u
 	return 0;
 }
 
-static struct limit_entry *user_entry(struct limits *l, const char *user)
+static uint64_t key_of_device(const struct limits *l, const char *user, const struct id32 *device)
 {
-	return entry_of(l, LIMIT_KINDS, key_of(l, user, strlen(user)));
+	uint8_t both[sizeof(uint64_t) + sizeof(device->b)];
+	uint64_t key = key_of(l, user, strlen(user));
+
+	memcpy(both, &key, sizeof(key));
+	memcpy(both + sizeof(key), device->b, sizeof(device->b));
+	return key_of(l, both, sizeof(both));
 }
 
-uint64_t limits_user_wait(struct limits *l, const char *user, uint64_t now_ms)
+static struct limit_entry *who_entry(struct limits *l, const struct limits_who *who)
 {
-	struct limit_entry *en = user_entry(l, user);
-	if (en->value < FREE_FAILURES || now_ms >= en->used_ms + FORGET_FAILURES_MS)
-		return 0;
-	uint64_t doublings = en->value - FREE_FAILURES;
-	uint64_t wait = doublings < 6 ? UINT64_C(1000) << doublings : LONGEST_WAIT_MS;
-	return en->used_ms + wait > now_ms ? en->used_ms + wait - now_ms : 0;
+	return who->device == NULL ? entry_of(l, TABLE_USERS, key_of(l, who->user, strlen(who->user)))
+	                           : entry_of(l, TABLE_DEVICES, key_of_device(l, who->user, who->device));
 }
 
-void limits_user_failed(struct limits *l, const char *user, uint64_t now_ms)
+static uint64_t wait_after(uint64_t failures)
 {
-	struct limit_entry *en = user_entry(l, user);
-	if (now_ms >= en->used_ms + FORGET_FAILURES_MS)
+	uint64_t doublings = failures - FREE_FAILURES;
+	return doublings < 6 ? UINT64_C(1000) << doublings : LONGEST_WAIT_MS;
+}
+
+uint64_t limits_try(struct limits *l, const struct limits_who *who, uint64_t now_ms)
+{
+	struct limit_entry *en = who_entry(l, who);
+	bool slow = en->value >= FREE_FAILURES && now_ms < en->used_ms + FORGET_FAILURES_MS;
+	uint64_t until = slow ? en->used_ms + wait_after(en->value) : 0;
+
+	if (until > now_ms)
+		return until - now_ms;
+	if (en->pending >= (slow ? 1u : TRIES_AT_ONCE))
+		return SOON_MS;
+	en->pending++;
+	return 0;
+}
+
+void limits_tried(struct limits *l, const struct limits_who *who, enum limits_tried how, uint64_t now_ms)
+{
+	struct limit_entry *en = who_entry(l, who);
+
+	if (en->pending != 0) /* 0: it was forgotten meanwhile */
+		en->pending--;
+	if (how == TRIED_NOT)
+		return;
+	if (how == TRIED_RIGHT || now_ms >= en->used_ms + FORGET_FAILURES_MS)
 		en->value = 0;
-	en->value++;
+	en->value += how == TRIED_WRONG;
 	en->used_ms = now_ms;
 }
 
-void limits_user_succeeded(struct limits *l, const char *user)
+void limits_know_device(struct limits *l, const char *user, const struct id32 *device, uint64_t now_ms)
 {
-	*user_entry(l, user) = (struct limit_entry){ 0 };
+	who_entry(l, &(struct limits_who){ user, device })->used_ms = now_ms;
+}
+
+bool limits_knows_device(struct limits *l, const char *user, const struct id32 *device)
+{
+	uint64_t key = key_of_device(l, user, device);
+	const struct limit_entry *bucket = l->tables[TABLE_DEVICES][(key >> 1) % BUCKETS];
+
+	for (unsigned i = 0; i < WAYS; i++)
+		if (bucket[i].key == key)
+			return true;
+	return false;
 }

@@ -282,12 +282,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t tracker_step(struct tracker *t, const struct env_event *ev)
 {
+	bool pump = t->pumping; /* what begins to wait in this step waits for the next one */
 	dispatch(t, ev);
 	uint64_t now = tracker_now(t);
 	sweep(t, now);
 	if (t->starved || t->synced_ms <= now)
 		commands_poll(t);
-	if (t->pump_now || (t->pumping && now >= t->pump_ms))
+	if (t->pump_now || (pump && t->pumping && now >= t->pump_ms))
 		clients_pump(t);
 	clients_reap(t);
 	uint64_t next = earlier(sync_tick(t->sync, now), commit_tick(t->commit, now));

@@ -121,6 +121,11 @@ void transfers_on_revoke(struct transfers *t, const struct id16 *gid, const stru
 	(void)t, (void)gid, (void)uid;
 }
 
+void transfers_on_joined(struct transfers *t, const struct id16 *gid, struct slice user)
+{
+	(void)t, (void)gid, (void)user;
+}
+
 void transfers_on_dial(struct transfers *t, const struct id16 *fid, const struct address *addr, const struct id32 *identity)
 {
 	(void)t, (void)fid, (void)addr, (void)identity;

@@ -48,24 +48,78 @@ static void a_network_of_ipv6_is_one_address(void)
 	limits_free(l);
 }
 
+static void fail_once(struct limits *l, const struct limits_who *who, uint64_t now)
+{
+	CHECK_INT(limits_try(l, who, now), ==, 0);
+	limits_tried(l, who, TRIED_WRONG, now);
+}
+
 static void wrong_passwords_wait_longer_and_longer(void)
 {
 	static const uint64_t waits[] = { 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000 };
+	const struct limits_who ann = { .user = "ann" }, bob = { .user = "bob" };
 	struct limits *l = limits_of(0, 0);
 	uint64_t now = 5000;
-	for (int i = 0; i < 5; i++) {
-		CHECK_INT(limits_user_wait(l, "ann", now), ==, 0);
-		limits_user_failed(l, "ann", now);
-	}
+	for (int i = 0; i < 5; i++)
+		fail_once(l, &ann, now);
 	for (size_t i = 0; i < COUNT_OF(waits); i++) {
-		CHECK_INT(limits_user_wait(l, "ann", now), ==, waits[i]);
+		CHECK_INT(limits_try(l, &ann, now), ==, waits[i]);
 		now += waits[i];
-		CHECK_INT(limits_user_wait(l, "ann", now), ==, 0);
-		limits_user_failed(l, "ann", now);
+		fail_once(l, &ann, now);
 	}
-	CHECK_INT(limits_user_wait(l, "bob", now), ==, 0);
-	limits_user_succeeded(l, "ann");
-	CHECK_INT(limits_user_wait(l, "ann", now), ==, 0);
+	CHECK_INT(limits_try(l, &bob, now), ==, 0);
+	now += 60000;
+	CHECK_INT(limits_try(l, &ann, now), ==, 0);
+	limits_tried(l, &ann, TRIED_RIGHT, now);
+	CHECK_INT(limits_try(l, &ann, now), ==, 0);
+	limits_free(l);
+}
+
+/* Tries that are under way cannot be told from wrong ones: not many at once, and after five failures one at a time. */
+static void guessing_many_at_once_does_not_help(void)
+{
+	const struct limits_who ann = { .user = "ann" };
+	struct limits *l = limits_of(0, 0);
+	unsigned begun = 0;
+	for (int i = 0; i < 1000; i++)
+		begun += limits_try(l, &ann, 5000) == 0;
+	CHECK_INT(begun, ==, 16);
+	for (unsigned i = 0; i < begun; i++)
+		limits_tried(l, &ann, TRIED_WRONG, 5000);
+	CHECK_INT(limits_try(l, &ann, 64999), ==, 1); /* 16 failures: the longest wait */
+	CHECK_INT(limits_try(l, &ann, 65000), ==, 0);
+	CHECK(limits_try(l, &ann, 65000) != 0);
+	limits_tried(l, &ann, TRIED_NOT, 65000); /* it could not be looked at: as if it had not been */
+	CHECK_INT(limits_try(l, &ann, 65000), ==, 0);
+	limits_free(l);
+}
+
+/* A million guesses from everywhere, and the owner comes in on the device that he has used before. */
+static void nobody_locks_the_owner_out(void)
+{
+	struct id32 device = { { 7 } }, other = { { 8 } };
+	const struct limits_who anybody = { .user = "ann" }, owner = { .user = "ann", .device = &device };
+	struct limits *l = limits_of(0, 0);
+	unsigned looked_at = 0;
+	CHECK(!limits_knows_device(l, "ann", &device));
+	limits_know_device(l, "ann", &device, 1000);
+	for (uint64_t i = 0; i < 1000000; i++) {
+		uint64_t now = 5000 + i * 10;
+		if (limits_try(l, &anybody, now) == 0) {
+			limits_tried(l, &anybody, TRIED_WRONG, now);
+			looked_at++;
+		}
+		if (i % 1000 == 0) {
+			CHECK(limits_knows_device(l, "ann", &device) && !limits_knows_device(l, "ann", &other));
+			CHECK_INT(limits_try(l, &owner, now), ==, 0);
+			limits_tried(l, &owner, TRIED_RIGHT, now);
+		}
+	}
+	CHECK_INT(looked_at, <, 200); /* of a million in 10,000 s */
+	CHECK(!limits_knows_device(l, "bob", &device));
+	for (int i = 0; i < 5; i++)
+		fail_once(l, &owner, 20000000);
+	CHECK_INT(limits_try(l, &owner, 20000000), ==, 1000); /* who steals the device guesses no faster */
 	limits_free(l);
 }
 
@@ -356,7 +410,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(an_address_has_its_tries_a_minute), TEST(a_network_of_ipv6_is_one_address),
-		TEST(wrong_passwords_wait_longer_and_longer), TEST(options_have_defaults), TEST(wrong_options_are_named),
+		TEST(wrong_passwords_wait_longer_and_longer), TEST(guessing_many_at_once_does_not_help),
+		TEST(nobody_locks_the_owner_out), TEST(options_have_defaults), TEST(wrong_options_are_named),
 		TEST(the_key_is_made_once_and_shared), TEST(those_who_start_together_agree), TEST(the_newest_word_stands),
 		TEST(the_endpoint_is_the_newest_of_the_device), TEST(leases_run_out), TEST(it_agrees_with_a_naive_table),
 		TEST(leechers_come_and_go),

@@ -40,21 +40,28 @@ struct fake_file {
 	struct buf hashes;
 };
 
+/* The content id that its size and its first n hashes give. */
+static void content_of(struct fake_file *f, uint32_t n)
+{
+	struct content_hash ch;
+	content_hash_begin(&ch, f->size, &f->hash);
+	for (uint32_t i = 0; i < n; i++)
+		content_hash_add(&ch, f->hashes.data + (size_t)i * 32, 32);
+	content_hash_end(&ch, &f->content);
+}
+
 static struct fake_file make_file(uint8_t seed, uint32_t pieces)
 {
 	struct fake_file f = { .seed = seed,
 		               .pieces = pieces,
 		               .size = pieces == 0 ? 0 : (uint64_t)pieces * PIECE_SIZE - 17 };
-	struct content_hash ch;
 	uint8_t hash[32];
-	sha256_of(&seed, 1, &f.hash);
-	content_hash_begin(&ch, f.size, &f.hash);
+	sha256_of(&seed, pieces != 0, &f.hash);
 	for (uint32_t i = 0; i < pieces; i++) {
 		piece_hash(seed, i, hash);
 		buf_put(&f.hashes, hash, 32);
-		content_hash_add(&ch, hash, 32);
 	}
-	content_hash_end(&ch, &f.content);
+	content_of(&f, pieces);
 	return f;
 }
 
@@ -209,6 +216,11 @@ static void an_empty_file_needs_no_hashes(void)
 	CHECK_INT(count_files(&p, p.bob, false, &row), ==, 1);
 	CHECK_INT(row.size, ==, 0);
 	CHECK(slice_eq_str(row.state, "ok"));
+	struct fake_file liar = make_file(1, 1); /* nothing, and the hash of something */
+	liar.size = liar.pieces = 0;
+	content_of(&liar, 0);
+	CHECK_INT(upload(&p, p.ann, "liar", &liar).head.code, ==, SHOAL_EINTEGRITY);
+	buf_free(&liar.hashes);
 	rig_free(p.r);
 }
 

@@ -1,0 +1,120 @@
+-- Somebody who means no good, on raw sockets and with encoders of his own (tests/adversary), against real trackers and a
+-- real seeder. Each line that he prints is something that must hold.
+local T = require "shoal.test"
+local proc = require "shoal.proc"
+
+local PIECE = 524288
+local program = shoal.build_folder .. "/tests/adversary/adversary"
+
+local function attack(c, case, ...)
+  local p = assert(proc.spawn({ program, case, "tracker=" .. c.trackers[1].addr, "key=" .. c.dir .. "/cluster.key", ... },
+    { capture = true }))
+  local code = assert(p:wait(120), case .. " did not end")
+  local said = p:output()
+  for line in said:gmatch("[^\n]+") do
+    if line:find("^#") then print(line) end
+    if line:find("^not ok") then print("# " .. case .. ": " .. line) end
+  end
+  if code ~= 0 then error(("%s: code %d: %s%s"):format(case, code, said:match("not ok[^\n]*") or "no reason", p:errors())) end
+  local _, n = said:gsub("%f[^\n\0]ok %-", "")
+  if n == 0 then error(case .. " has checked nothing") end
+end
+
+-- alice shares song in team, which mallory has asked to join, and secret in other.
+local function scene(t, opts)
+  opts = opts or {}
+  opts.peers = { "alice", "bob" }
+  local c = t.cluster(opts)
+  t.ok(c.alice:create_group("team"))
+  t.ok(c.alice:create_group("other"))
+  t.ok(c.bob:join_group("team"))
+  t.ok(c.alice:accept_request("team", "bob"))
+  c.song = c:file("song", 20 * PIECE)
+  t.ok(c.alice:upload_file(c.song, "team"):wait(30))
+  t.ok(c.alice:upload_file(c:file("secret", PIECE), "other"):wait(30))
+  return c
+end
+
+local function with_mallory(t, c)
+  local m = c:client("mallory", { password = "m" })
+  t.ok(m:join_group("team"))
+  t.ok(c.alice:accept_request("team", "mallory"))
+  m:stop()
+end
+
+-- Everything still works for those who belong here.
+local function still_works(t, c)
+  local res = t.ok(c.bob:download_file("team", "song", c.bob.dir .. "/got"):wait(30))
+  t.eq(shoal.hash(res.path), shoal.hash(c.song))
+end
+
+T.case("a tracker's port: the door, strangers, others' groups and sessions", function(t)
+  local c = scene(t)
+  attack(c, "door")
+  attack(c, "strangers")
+  attack(c, "others")
+  attack(c, "tokens")
+  attack(c, "sync")
+  still_works(t, c)
+end)
+
+T.case("names and metadata that cannot be", function(t)
+  local c = t.cluster{ trackers = 1, peers = {} }
+  attack(c, "names")
+  attack(c, "metadata")
+end)
+
+T.case("a seeder's port: tickets and requests", function(t)
+  local c = scene(t)
+  with_mallory(t, c)
+  attack(c, "tickets")
+  attack(c, "requests")
+  still_works(t, c)
+end)
+
+T.case("who asks for the same pieces again and again is hung up on", function(t)
+  local c = scene(t)
+  with_mallory(t, c)
+  attack(c, "overask")
+  still_works(t, c)
+end)
+
+T.case("a member who was removed a moment ago gets nothing more from who is online", function(t)
+  local c = scene(t)
+  with_mallory(t, c)
+  attack(c, "removed")
+  still_works(t, c)
+end)
+
+-- Small: the numbers are measured with more (docs/security.md).
+T.case("connections that say nothing, requests that nobody reads: others are served", function(t)
+  local c = t.cluster{ trackers = 1, peers = {} }
+  attack(c, "loris", "n=500", "seconds=2")
+  attack(c, "half-open", "n=500", "seconds=2")
+  attack(c, "flood", "seconds=2")
+end)
+
+T.case("guessing is slow, and the owner comes in", function(t)
+  local c = t.cluster{ trackers = 1, peers = {} }
+  attack(c, "guess", "n=2000")
+end)
+
+T.case("a tracker with another key is told nothing, and tells nothing", function(t)
+  local c = t.cluster{ trackers = 2, start = 1, peers = { "alice" } }
+  t.ok(c.alice:create_group("team"))
+  local rogue = c.trackers[2]
+  local code, err = proc.spawn({ shoal.build_folder .. "/shoal-tracker", "--new-cluster-key", "--cluster-key", c.dir .. "/rogue.key" },
+    { capture = true }):wait(20)
+  t.eq(code, 0, err)
+  local key = c.dir .. "/cluster.key"
+  os.rename(key, c.dir .. "/good.key")
+  os.rename(c.dir .. "/rogue.key", key)
+  rogue:start()
+  t.eventually(function()
+    local log = assert(io.open(c.trackers[1].log)):read("a")
+    return log:find("another cluster", 1, true) or log:find("not a tracker of this cluster", 1, true)
+  end, 20)
+  for _, row in ipairs(t.ok(c.alice:trackers())) do
+    if row.id == 2 and row.state == "connected" then error("the rogue is connected") end
+  end
+end)
