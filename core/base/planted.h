@@ -22,7 +22,9 @@
 	X(uploader_first) /* a file's first claim is joined, its uploader is not */           \
 	X(last_claim)     /* the last claim has the name, not the first */            \
 	X(reply_early)    /* the answer leaves before the change is durable */        \
-	X(ack_early)      /* what is not durable yet is acknowledged to other trackers */
+	X(ack_early)      /* what is not durable yet is acknowledged to other trackers */ \
+	X(portion_short)  /* the last row of each portion of a snapshot is left out */ \
+	X(fetch_once)     /* piece hashes that came before their row did are not asked for again */
 
 enum mutant {
 	MUTANT_none,

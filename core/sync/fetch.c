@@ -5,6 +5,8 @@
  * A peer that does not have it says so, and another is asked; when all were asked in vain, again a little later. */
 #include "core/sync/sync_state.h"
 
+#include "core/base/planted.h"
+
 #define FETCH_RETRY_MS 500
 #define FETCH_RETRY_MAX_MS 10000
 
@@ -183,8 +185,13 @@ static void on_checked(struct sync *s, struct fetch *f, const struct content_op 
 	struct id32 content = f->content;
 
 	if (rc == SHOAL_OK) {
+		rc = registry_set_held(s->config.registry, &content, true);
+		if (rc != SHOAL_OK && sync_merging(s) && !PLANTED(fetch_once)) {
+			wait_and_retry(s, f); /* its row comes with a later portion than the file's */
+			return;
+		}
 		end(s, f);
-		if (registry_set_held(s->config.registry, &content, true) != SHOAL_OK)
+		if (rc != SHOAL_OK)
 			return; /* its row was undone meanwhile: it is asked for again when it comes again */
 		s->counters.contents_fetched++;
 		if (s->config.on_content != NULL)

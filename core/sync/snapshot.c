@@ -56,7 +56,7 @@ void sync_snapshot_begin(struct sync_link *l, unsigned tables)
 
 	l->ship.cut_tables = tables;
 	/* One that is being merged here would be cut in half. */
-	if ((s->snapshot_to != NULL && s->snapshot_to != l) || sync_staging_merges(s)) {
+	if ((s->snapshot_to != NULL && s->snapshot_to != l) || sync_merging(s)) {
 		l->ship.state = SHIP_TURN;
 		return;
 	}

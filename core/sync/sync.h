@@ -111,6 +111,8 @@ void sync_send_dial(struct sync *s, uint16_t home, const struct sync_dial_ask *a
 
 /* True: changes are refused with SHOAL_EBUSY, reads are answered (docs/sync.md, "Joining"). */
 bool sync_joining(const struct sync *s);
+/* A snapshot is being merged: what is changed meanwhile becomes durable, and is answered, with the end of it. */
+bool sync_merging(const struct sync *s);
 /* SHOAL_OK, or SHOAL_EBUSY and a sentence: still joining, or this clock is over 60 s off the majority of the peers. */
 enum shoal_err sync_check_writable(const struct sync *s, struct error *e);
 
@@ -142,8 +144,8 @@ size_t sync_status(const struct sync *s, struct sync_status *out, size_t max); /
 
 /* What happened so far: for the console and for tests. */
 struct sync_counters {
-	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, rows_sent, gaps, refused, digests_equal,
-	        digests_differ, log_cuts, contents_fetched, lost, claims_looked_at;
+	uint64_t ops_sent, ops_received, snapshots_sent, snapshots_broken, snapshots_merged, portions_merged, merges_undone,
+	        rows_sent, gaps, refused, digests_equal, digests_differ, log_cuts, contents_fetched, lost, claims_looked_at;
 	uint64_t leases_told, leases_heard; /* rows */
 	uint64_t leases_renewed;            /* by sums */
 	uint64_t leases_asked;              /* that all of a home be told */

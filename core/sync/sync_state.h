@@ -317,7 +317,6 @@ void sync_staging_on_answer(struct sync *s, const struct ask *asked, const struc
 void sync_staging_break_off(struct sync_link *l);  /* the link goes */
 void sync_staging_undone(struct sync *s);          /* what was pending was undone */
 void sync_staging_next(struct sync *s);
-bool sync_staging_merges(const struct sync *s);
 void sync_staging_fini(struct sync *s);
 void sync_staging_broke_off(struct sync_link *l); /* planted.h: does nothing in a normal build */
 

@@ -87,7 +87,8 @@ static void build(struct cluster *c)
 		snprintf(c->lines[i].addr.host, sizeof(c->lines[i].addr.host), "10.0.0.%zu", i + 1);
 	}
 	c->commands = (struct commands){ .sim = c->sim, .history = &c->history, .verdict = c->verdict,
-		                         .reply_ms_max = 3 * config.commit_max_ms + 4 };
+		                         .reply_ms_max = 3 * config.commit_max_ms + 4,
+		                         .read_ms_max = config.commit_max_ms };
 	for (size_t i = 0; i < c->n; i++) {
 		struct site *s = &c->sites[i];
 		site_init(s, c->sim, (uint16_t)(i + 1), c->lines, c->n);
@@ -95,6 +96,7 @@ static void build(struct cluster *c)
 		s->verdict = c->verdict;
 		s->others = c->sites;
 		s->grain_ms = c->mix.grain_ms;
+		s->merge_bytes = c->mix.merge_bytes;
 		if (c->mix.skew_ms != 0)
 			s->skew_ms = (int64_t)sim_random(c->sim, 2 * c->mix.skew_ms) - c->mix.skew_ms;
 	}

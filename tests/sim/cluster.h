@@ -9,7 +9,8 @@
 
 /* Rare states: each must have been met in a whole run, or the run proves less than it says. */
 #define CLUSTER_SOMETIMES(X)                                                                            \
-	X(snapshot_sent) X(snapshot_in_partition) X(snapshot_broken) X(restart) X(crash_while_joining)  \
+	X(snapshot_sent) X(snapshot_in_partition) X(snapshot_broken) X(snapshot_in_portions) X(merge_undone) X(restart) \
+	X(crash_while_joining) X(crash_while_merging) \
 	X(partition) X(one_way) X(late_start) X(five_trackers) X(name_conflict) X(login_as_name_loser)  \
 	X(alias_used) X(name_reused) X(file_conflict) X(claims_at_one_time) X(accept_voided) X(owner_handed_over) \
 	X(group_deleted) X(role_given) X(password_changed) X(log_cut) X(log_cut_under_a_lagging_peer) X(gap_noticed)  \
@@ -41,6 +42,7 @@ struct fault_mix {
 	uint32_t lose_disk;        /* in 1,000 */
 	uint32_t clock_jump, skew_ms, grain_ms;
 	uint32_t retry;
+	size_t merge_bytes;        /* of a snapshot's rows at once; 0: all of these few */
 	bool lonely;               /* once, a tracker is alone for over an hour */
 };
 

@@ -197,6 +197,8 @@ void cluster_count(struct cluster *c)
 		site_counters(&c->sites[i], &sc);
 		met[SOMETIMES_snapshot_sent] += sc.snapshots_sent;
 		met[SOMETIMES_snapshot_broken] += sc.snapshots_broken;
+		met[SOMETIMES_snapshot_in_portions] += sc.portions_merged > sc.snapshots_merged ? sc.portions_merged - sc.snapshots_merged : 0;
+		met[SOMETIMES_merge_undone] += sc.merges_undone;
 		met[SOMETIMES_content_fetched] += sc.contents_fetched;
 		met[SOMETIMES_digests_equal] += sc.digests_equal;
 		met[SOMETIMES_foreign_shipped] += sc.ops_sent;

@@ -40,6 +40,7 @@ void cluster_choose_mix(struct cluster *c, struct sim_config *config)
 	m->skew_ms = sim_percent(sim, 60) ? 1 + sim_random(sim, 28000) : 0;
 	m->grain_ms = sim_percent(sim, 30) ? 2000 : 0; /* so that claims fall on one time */
 	m->retry = sometimes(sim, 10);
+	m->merge_bytes = sim_percent(sim, 70) ? 100 + sim_random(sim, 1000) : 0;
 	m->lonely = c->seed % 250 == 77;
 }
 
@@ -49,6 +50,7 @@ static void crash(struct cluster *c, struct site *s)
 {
 	CLUSTER_SAY(c, "crash of %u", s->id);
 	c->met[SOMETIMES_crash_while_joining] += sync_joining(s->sync);
+	c->met[SOMETIMES_crash_while_merging] += sync_merging(s->sync);
 	c->met[SOMETIMES_restart]++;
 	site_crash(s);
 }

@@ -25,6 +25,7 @@ struct commands {
 	struct history *history;
 	struct verdict *verdict;
 	uint32_t reply_ms_max;          /* no answer may take longer, whatever the other trackers do */
+	uint32_t read_ms_max;           /* but for that, for each portion of a snapshot merged meanwhile */
 	struct intent kept[INTENTS_KEPT];
 	size_t n_kept;
 	uint64_t tried, refused_busy, refused_clock, refused_full, made, aliases_used, login_as_loser, name_reused;

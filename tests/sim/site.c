@@ -195,6 +195,7 @@ static void boot_core(struct site *s, const struct vvec *floor)
 	                                          .cluster = cluster,
 	                                          .version = "sim",
 	                                          .snapshot_frame = 100,
+	                                          .merge_bytes = s->merge_bytes,
 	                                          .trackers = s->lines,
 	                                          .n_trackers = s->n_lines,
 	                                          .owner = s,

@@ -46,6 +46,7 @@ struct site {
 	size_t n_lines;
 	int64_t skew_ms;
 	uint32_t grain_ms;
+	size_t merge_bytes;           /* of a snapshot's rows merged at once; 0: as many as a real tracker */
 	const struct site_kind *kind; /* site_core unless set before site_boot() */
 	const struct site_medium *medium; /* site_memory unless set before site_boot() */
 	struct history *history;      /* told what reaches the disk; NULL: nobody asks */
