@@ -76,7 +76,7 @@ help:
 	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program, and the tracker'
 	@echo 'make bench-tracker   the tracker alone, against a bare echo and a bare SQLite loop (FULL=1: 10,000 clients)'
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
-	@echo 'make mutants    plant fourteen bugs, one at a time: the simulation must find each'
+	@echo 'make mutants    plant bugs, one at a time: the simulations must find each'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds, a sixth of it chaos; make chaos T=600: only that'
 	@echo 'make reference  docs/api.md, manual pages and files for editors, from the table of commands'
 	@echo 'make lint       clang-tidy, shellcheck, luac -p, as far as they are installed'
@@ -132,21 +132,30 @@ $(B)/libsim.a: $(call obj,$(filter-out tests/sim/sim_%,$(wildcard tests/sim/*.c)
 $(B)/tests/sim/%: $(B)/tests/sim/%.o $(B)/libsim.a $$(foreach f,$$(or $$(below.$$*),$(below.sim)),$(B)/lib$$f.a)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS.all) -o $@
-# The core simulation with each of the bugs of core/base/planted.h: only the file where it is planted is compiled anew.
-MUTANTS := $(shell sed -n 's/^\tX(\([a-z_]*\)).*/\1/p' core/base/planted.h)
+# The simulations with each of the bugs of core/base/planted.h: only the file where it is planted is compiled anew.
+planted = $(shell sed -n '/^\#define $(1)(X)/,/^$$/s/^\tX(\([a-z_]*\)).*/\1/p' core/base/planted.h)
+MUTANTS := $(call planted,MUTANTS)
+WHOLE_MUTANTS := $(call planted,WHOLE_MUTANTS)
+PLANTED := $(MUTANTS:%=$(B)/mutants/%/sim_trackers) $(WHOLE_MUTANTS:%=$(B)/mutants/%/sim_clients)
 MUTANT_SEEDS ?= 2000
 SIM_CORE := $(B)/tests/sim/sim_trackers.o $(B)/libsim.a $(foreach f,$(below.sim_trackers),$(B)/lib$(f).a)
-$(B)/mutants/%/sim_trackers: $(SIM_CORE)
+SIM_WHOLE := $(B)/tests/sim/sim_clients.o $(B)/libsim.a $(foreach f,$(below.sim),$(B)/lib$(f).a)
+define plant
 	@mkdir -p $(@D)
 	@rm -f $(@D)/*.o
 	$(call say,LINK)
-	$(Q)for f in $$(grep -l 'PLANTED($*)' core/*/*.c); do \
+	$(Q)for f in $$(grep -l 'PLANTED($*)' core/*/*.c tracker/*.c); do \
 		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$* -c $$f -o $(@D)/$$(basename $$f .c).o || exit 1; done
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(@D)/*.o $(SIM_CORE) -lcrypto -o $@
-mutants: $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(@D)/*.o $(1) $(2) -o $@
+endef
+$(B)/mutants/%/sim_trackers: $(SIM_CORE)
+	$(call plant,$(SIM_CORE),-lcrypto)
+$(B)/mutants/%/sim_clients: $(SIM_WHOLE)
+	$(call plant,$(SIM_WHOLE),$(LIBS.all))
+mutants: $(PLANTED)
 	tests/mutants.sh $(MUTANT_SEEDS) $^
 # Fresh seeds for T seconds; prints what ran.
-soak: all $(SKEW) $(SIM_TESTS) $(MUTANTS:%=$(B)/mutants/%/sim_trackers)
+soak: all $(SKEW) $(SIM_TESTS) $(PLANTED)
 	tests/soak.sh $(T) $(B)
 chaos: all $(SKEW)
 	tests/chaos/soak.sh $(T) $(B)

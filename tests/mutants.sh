@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the core simulation with each planted bug (core/base/planted.h) until an oracle notices, and says which one and at
+# Runs a simulation with each planted bug (core/base/planted.h) until an oracle notices, and says which one and at
 # which seed. A crash does not count: it would say that something is wrong, not what.
-# usage: tests/mutants.sh SEEDS BUILD/mutants/NAME/sim_trackers ...
+# usage: tests/mutants.sh SEEDS BUILD/mutants/NAME/sim_trackers|sim_clients ...   (a fifth of the seeds for sim_clients)
 set -u
 seeds=$1
 shift
@@ -14,6 +14,7 @@ found=0 wanted=0 more=0 wrong=0
 for program in "$@"; do
 	name=$(basename "$(dirname "$program")")
 	many=$seeds
+	case $program in */sim_clients) many=$((seeds / 5)) ;; esac
 	[ "$name" = gc_uncovered ] && many=$((seeds / 5)) # not to be seen: no need to look for long
 	"$program" --first "$many" >"$out" 2>&1
 	code=$?

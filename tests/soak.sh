@@ -36,6 +36,6 @@ fi
 
 tests/chaos/soak.sh "$((seconds / 6))" "$build" || bad=1
 
-tests/mutants.sh 2000 "$build"/mutants/*/sim_trackers || bad=1
+tests/mutants.sh 2000 "$build"/mutants/*/sim_trackers "$build"/mutants/*/sim_clients || bad=1
 echo "soak: $(($(date +%s) - ${from%000})) s, $([ "$bad" -eq 0 ] && echo well || echo FAILED)"
 exit "$bad"

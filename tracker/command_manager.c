@@ -9,6 +9,7 @@
 
 #include <openssl/crypto.h>
 
+#include "core/base/planted.h"
 #include "core/base/mem.h"
 #include "tracker/core.h"
 
@@ -121,13 +122,18 @@ static void reply_and_end(struct command *cmd)
 	free_command(cmd);
 }
 
+static unsigned others_wanted(const struct tracker *t)
+{
+	return PLANTED(reply_waits) && t->config.min_sync == 0 ? 1 : t->config.min_sync;
+}
+
 /* --min-sync: enough others have it, or the time is over. Never a failure: the change is made and durable here. */
 static bool poll_others(struct command *cmd)
 {
-	size_t have = sync_count_acked(cmd->t->sync, &cmd->stamp, 1);
+	size_t have = sync_count_acked(cmd->t->sync, &cmd->stamp, 1) + PLANTED(synced_early);
 
 	cmd->others = (uint16_t)have;
-	if (have < cmd->t->config.min_sync && have < sync_peer_count(cmd->t->sync) && tracker_now(cmd->t) < cmd->deadline_ms)
+	if (have < others_wanted(cmd->t) && have < sync_peer_count(cmd->t->sync) && tracker_now(cmd->t) < cmd->deadline_ms)
 		return false;
 	reply_and_end(cmd);
 	return true;
@@ -137,7 +143,7 @@ static void wait_for_others(struct command *cmd)
 {
 	struct tracker *t = cmd->t;
 
-	cmd->waits_for_others = true;
+	cmd->waits_for_others = t->config.min_sync != 0;
 	cmd->poll = poll_others;
 	cmd->deadline_ms = tracker_now(t) + MIN_SYNC_MS;
 	TAILQ_INSERT_TAIL(&t->synced, cmd, synced_link);
@@ -161,7 +167,7 @@ static void on_durable(void *arg, enum shoal_err result)
 	cmd->c = client_find(cmd->t, cmd->conn);
 	if (cmd->code == SHOAL_OK && cmd->durable != NULL)
 		cmd->durable(cmd);
-	if (cmd->code == SHOAL_OK && cmd->t->config.min_sync != 0 && !stamp_is_zero(&cmd->stamp))
+	if (cmd->code == SHOAL_OK && others_wanted(cmd->t) != 0 && !stamp_is_zero(&cmd->stamp))
 		wait_for_others(cmd);
 	else
 		reply_and_end(cmd);

@@ -285,7 +285,7 @@ enum shoal_err command_find(struct command *cmd, struct error *e)
 	else if (a == NULL)
 		no_memory(e);
 	enum shoal_err rc = a != NULL ? ticket_issue(cmd, &a->gid, &ticket, &ticket_ms, e) : e->code;
-	if (rc == SHOAL_OK) {
+	if (a != NULL && rc == SHOAL_OK) {
 		struct id16 gid = a->gid, fid = a->fid;
 		buf_put(&cmd->reply, a->bytes.data, a->bytes.len);
 		buf_put_blob(&cmd->reply, ticket.data, ticket.len);
@@ -407,7 +407,7 @@ static bool may_report(struct client *c, uint64_t now)
 {
 	uint64_t until = c->reports_until_ms > now ? c->reports_until_ms : now;
 
-	if (until >= now + REPORTS_AT_ONCE * REPORT_EVERY_MS)
+	if (until >= now + (uint64_t)REPORTS_AT_ONCE * REPORT_EVERY_MS)
 		return false;
 	c->reports_until_ms = until + REPORT_EVERY_MS;
 	return true;

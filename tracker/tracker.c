@@ -111,7 +111,8 @@ static struct sync *make_sync(struct tracker *t, const struct tracker_line *trac
 	const struct tracker_config *c = &t->config;
 	struct sync_config config = {
 		.env = t->env, .registry = t->reg, .commit = t->commit, .self = c->self, .cluster = c->cluster,
-		.version = c->version, .joining = c->joining, .trackers = trackers, .n_trackers = n,
+		.version = c->version, .snapshot_frame = c->snapshot_frame, .merge_bytes = c->merge_bytes,
+		.log_bytes = c->log_bytes, .joining = c->joining, .trackers = trackers, .n_trackers = n,
 		.owner = t, .on_session = on_session, .on_announce = on_announce, .on_dial = on_dial, .leases = on_leases,
 		.refresh = on_refresh, .on_acked = on_durable_or_acked,
 	};

@@ -36,6 +36,7 @@ struct tracker_config {
 	unsigned ticket_life_s;     /* 0: 300 */
 	unsigned sessions;          /* of a user at once; 0: 8 */
 	unsigned min_sync;          /* a change's reply waits for that many other trackers, at most a second */
+	size_t snapshot_frame, merge_bytes, log_bytes; /* sync.h; 0: as there (tests: less) */
 	unsigned login_rate, create_rate; /* tries a minute and address; 0: no limit */
 	/* A connection has logged in: it no longer counts against its address. May be NULL. */
 	void (*established)(void *owner, conn_id conn);

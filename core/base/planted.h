@@ -26,10 +26,17 @@
 	X(portion_short)  /* the last row of each portion of a snapshot is left out */ \
 	X(fetch_once)     /* piece hashes that came before their row did are not asked for again */
 
+/* For the simulation of whole trackers and their clients. */
+#define WHOLE_MUTANTS(X)                                                                      \
+	X(synced_early)   /* of those who have a change the tracker itself counts, too */     \
+	X(reply_waits)    /* every answer waits for another tracker */                        \
+	X(cut_alone)      /* what nobody else has goes from the log */                        \
+	X(cut_young)      /* and what has just come, as soon as all have it */
+
 enum mutant {
 	MUTANT_none,
 #define X(name) MUTANT_##name,
-	MUTANTS(X)
+	MUTANTS(X) WHOLE_MUTANTS(X)
 #undef X
 };
 

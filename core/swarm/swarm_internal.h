@@ -36,8 +36,8 @@ enum {
 #define FAST_PIECE_US (4 * MS) /* 128 MiB/s: where pieces are that quick and nobody waits, the window is all 8 */
 #define BACKOFF_US (1000 * MS)
 #define BACKOFF_MAX_US (30000 * MS)
-#define BAN_LONG_US (3600 * 1000 * MS)
-#define BAN_SHORT_US (300 * 1000 * MS)
+#define BAN_LONG_US (UINT64_C(3600) * 1000 * MS)
+#define BAN_SHORT_US (UINT64_C(300) * 1000 * MS)
 
 /* One piece asked of one peer. */
 struct request {

@@ -142,7 +142,7 @@ static void check_snub(struct swarm *sw, struct swarm_peer *peer, uint64_t now_u
 	peer->probe_us = now_us + PROBE_US;
 	peer->strike_us = now_us;
 	/* it may simply serve many others on a thin line, and have said so */
-	bool queued = peer->known && now_us - since < 2 * (peer->waiting + 1) * peer->piece_us;
+	bool queued = peer->known && now_us - since < 2 * ((uint64_t)peer->waiting + 1) * peer->piece_us;
 	if (!queued && others_deliver(sw, peer, since))
 		strike_silent(sw, peer, now_us);
 }

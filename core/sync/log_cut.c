@@ -5,6 +5,8 @@
  * at least one other has it: never one that only we have. Who comes back after that gets a snapshot. */
 #include "core/sync/sync_state.h"
 
+#include "core/base/planted.h"
+
 /* What was durable a while ago: kept[0] is older than SYNC_KEEP_LOG_MS, or empty. */
 static void remember_vector(struct sync *s)
 {
@@ -23,6 +25,9 @@ static uint64_t known_elsewhere(const struct sync *s, uint64_t log, uint64_t mos
 	const struct sync_tracker *p;
 	uint64_t seq = by_all || LIST_EMPTY(&s->peers) ? most : 0;
 
+	if (PLANTED(cut_alone))
+		return most;
+
 	LIST_FOREACH(p, &s->peers, next) {
 		uint64_t has = vvec_get(&p->acked, log);
 		if (has > most)
@@ -36,7 +41,7 @@ static uint64_t known_elsewhere(const struct sync *s, uint64_t log, uint64_t mos
 /* What may go; false: nothing, or no memory. */
 static bool may_go(const struct sync *s, bool by_all, struct vvec *out)
 {
-	const struct vvec *old = &s->kept[0].vector;
+	const struct vvec *old = PLANTED(cut_young) ? registry_durable_vector(s->config.registry) : &s->kept[0].vector;
 	const struct vvec *floor = commit_floor(s->config.commit);
 
 	for (size_t i = 0; i < old->n; i++) {

@@ -312,10 +312,10 @@ static void take_vector_first(struct sync_link *l)
 
 void sync_staging_broke_off(struct sync_link *l)
 {
-	struct stage *st = l->staging;
+	struct stage *st;
 	struct error e;
 
-	if (!PLANTED(partial_rows) || st == NULL || sync_merging(l->sync))
+	if (!PLANTED(partial_rows) || (st = l->staging) == NULL || sync_merging(l->sync))
 		return;
 	if (commit_snapshot_begin(l->sync->config.commit, &(struct vvec){ 0 }, 0, 0, 0, &e) == SHOAL_OK) {
 		(void)commit_snapshot_rows(l->sync->config.commit, slice_of(st->planted.data, st->planted.len), l->batch_from, &e);
@@ -388,7 +388,7 @@ enum shoal_err sync_staging_on_rows(struct sync_link *l, struct slice body, stru
 		return error_set(e, rc, "a row of its snapshot: %s", error_default(rc));
 	if (n == 0)
 		return SHOAL_OK;
-	if (st->rows - st->put > 2 * SYNC_SNAP_AHEAD)
+	if (st->rows - st->put > UINT64_C(2) * SYNC_SNAP_AHEAD)
 		return error_set(e, SHOAL_EPROTO, "more rows of a snapshot than were asked for");
 	sha256_update(&st->hash, m.rows.data, m.rows.len);
 	if (!ask(st, CONTENT_STAGE_PUT, m.rows, (uint32_t)n))

@@ -1,6 +1,7 @@
 /* tests/sim/battery.h - the main() of a simulation: which seeds, what was met on the way, how to see a failure again.
  *
- *     PROGRAM                        its own number of seeds; every rare state must have been met
+ *     PROGRAM                        its own number of seeds; every rare state must have been met (with the address
+ *                                    sanitizer half of them, with the thread sanitizer a twentieth, and no such claim)
  *     PROGRAM SEED                   that one, telling what happens
  *     PROGRAM FROM TO                these
  *     PROGRAM --for SECONDS FROM     fresh seeds from FROM until the time is over
@@ -12,6 +13,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of its seeds a run with a sanitizer takes one in so many. */
+#ifdef __SANITIZE_THREAD__
+#define BATTERY_SHARE 20 /* there is one thread: this is about the code that it shares with programs of many */
+#elif defined(__SANITIZE_ADDRESS__)
+#define BATTERY_SHARE 2
+#else
+#define BATTERY_SHARE 1
+#endif
 
 /* What a seed came to: oracle NULL is well; otherwise who found what. The first finding stands. */
 struct verdict {
@@ -27,6 +37,7 @@ struct battery {
 	size_t n_sometimes;
 	void *owner;
 	void (*run)(void *owner, uint64_t seed, bool talk, struct verdict *v);
+	void (*judge)(void *owner, struct verdict *v); /* what only many seeds together show; may be NULL */
 	void (*tell)(void *owner);     /* sums of the run: a line; may be NULL */
 };
 

@@ -137,6 +137,9 @@ void sim_content(void *ctx, struct content_op *op, uint64_t cookie)
 void sim_on_content(struct sim *sim, const struct sim_event *ev)
 {
 	struct error e;
+
+	if (ev->content->kind == CONTENT_LOG_CUT && ev->node->program.cut != NULL)
+		ev->node->program.cut(ev->node->program.owner, &ev->content->vector);
 	enum shoal_err rc = store_content(ev->node->program.store_ops, ev->node->program.store, ev->content, &e);
 	(void)sim;
 	sim_step(ev->node, &(struct env_event){ .type = ENV_CONTENT, .cookie = ev->cookie, .result = rc,

@@ -57,7 +57,7 @@ static struct past_op *find_command(const struct history *h, const struct stamp 
 	return NULL;
 }
 
-void history_durable(struct history *h, struct slice bytes, struct verdict *v)
+void history_durable(struct history *h, struct slice bytes, uint64_t now, struct verdict *v)
 {
 	struct cursor head = cursor_of(bytes.data + 4, 16), tail = cursor_of(bytes.data + bytes.len - 8, 8);
 	struct dot dot;
@@ -87,6 +87,7 @@ void history_durable(struct history *h, struct slice bytes, struct verdict *v)
 		             p->stamp.tracker);
 	}
 	p->durable = true;
+	p->at = now;
 	p->check = check;
 	HASH_ADD(hh, h->durable, stamp.dot, sizeof(struct dot), p);
 }

@@ -23,7 +23,8 @@ struct past_op {
 	struct id16 who;
 	struct buf rows;
 	enum fate fate;
-	bool durable;  /* its record has reached a disk */
+	bool durable;  /* its record has reached a disk, */
+	uint64_t at;   /* at that virtual time */
 	bool lost;     /* and the only disks that had it are gone */
 	uint64_t check; /* of the record */
 	UT_hash_handle hh; /* by dot, once durable */
@@ -38,7 +39,7 @@ struct history {
 void history_fini(struct history *h);
 struct past_op *history_add(struct history *h, const struct op *op, const struct id16 *who);
 /* A tracker has written this record to its disk. Fails [dots] if its dot meant something else before. */
-void history_durable(struct history *h, struct slice record, struct verdict *v);
+void history_durable(struct history *h, struct slice record, uint64_t now, struct verdict *v);
 struct past_op *history_find(const struct history *h, struct dot dot);
 /* True if it stands, being known where `vector` is from, whatever its users were told. */
 bool history_stands(const struct past_op *p, const struct vvec *vector);

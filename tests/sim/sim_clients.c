@@ -3,11 +3,11 @@
  *
  * The clients make accounts, groups, requests and uploads, log in and out, and are told how that went, while trackers
  * crash and come back, are parted from each other and from clients, connections are cut and reset, and stores fail.
+ * In some seeds answers wait for other trackers (--min-sync), and who has sworn that they have it may be killed at once,
+ * disk and all; in some hours pass, so that logs are cut.
  * Then everything is healed: within 60 virtual seconds every client gets an answer, the trackers agree, each user who is
  * logged in is online everywhere, and what each client was told is so, exactly once, however often its link had to send
  * it (users.c). docs/testing.md says what each oracle looks at; battery.h says how to call it. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -15,102 +15,18 @@
 #include "tests/sim/oracles.h"
 #include "tests/sim/site_sqlite.h"
 #include "tests/sim/site_tracker.h"
-#include "tests/sim/users.h"
+#include "tests/sim/whole.h"
 
 #define SEEDS 300
 #define STEPS 250
-#define TRACKERS 3
 #define LIVENESS_MS 60000
 #define LEASE_MS 30000
 /* A lease is told with what is left of it, counted from its arrival: each hop adds what a message may be under way
  * before its connection is given up. */
 #define UNDER_WAY_MS (5000 * (TRACKERS - 1))
-
-#define SOMETIMES(X)                                                                                          \
-	X(crash) X(power_cut) X(all_down) X(partition) X(client_cut_off) X(commit_failed) X(connection_reset) \
-	X(frame_cut) X(failover) X(resumed) X(acknowledged) X(unknown) X(uploaded) X(event)                   \
-	X(password_changed) X(logged_out) X(online_elsewhere) X(lease_over) X(commit_lost_in_crash) X(durable_but_unsaid)
-
-enum {
-#define X(name) SOMETIMES_##name,
-	SOMETIMES(X)
-#undef X
-	SOMETIMES_COUNT
-};
-
-struct whole {
-	uint64_t met[SOMETIMES_COUNT];
-	uint64_t commands, answered_ok, unknown, slowest_ms, sqlite_seeds, records;
-};
-
-struct run {
-	uint64_t seed;
-	bool talk;
-	struct sim *sim;
-	struct tracker_line lines[TRACKERS];
-	struct tracker_info info;
-	struct site sites[TRACKERS];
-	struct users users;
-	struct history history;
-	bool seen_online[TRACKERS][USERS_MAX];
-	struct whole *sums;
-	struct verdict *verdict;
-};
-
-#define SAY(r, ...)                                                            \
-	do {                                                                   \
-		if ((r)->talk) {                                               \
-			printf("# %8" PRIu64 " ", sim_now((r)->sim));          \
-			printf(__VA_ARGS__);                                   \
-			printf("\n");                                          \
-		}                                                              \
-	} while (0)
-
-/* -- faults */
-
-static void part(struct run *r)
-{
-	unsigned alone = sim_random(r->sim, TRACKERS), client = sim_random(r->sim, USERS_MAX);
-	bool parted = sim_percent(r->sim, 50), cut_off = sim_percent(r->sim, 30);
-
-	for (unsigned i = 0; i < TRACKERS; i++) {
-		for (unsigned k = 0; k < TRACKERS; k++)
-			sim_block(r->sites[i].node, r->sites[k].node, parted && (i == alone) != (k == alone));
-		for (unsigned u = 0; u < USERS_MAX; u++) {
-			bool away = (cut_off && u == client) || (parted && i == alone && u % 2 == 0);
-			sim_block(r->sites[i].node, r->users.user[u].node, away);
-			sim_block(r->users.user[u].node, r->sites[i].node, away);
-		}
-	}
-	r->sums->met[SOMETIMES_partition] += parted;
-	r->sums->met[SOMETIMES_client_cut_off] += cut_off;
-	if (parted)
-		SAY(r, "tracker %u is alone", alone + 1);
-	if (cut_off)
-		SAY(r, "user%u is cut off", client);
-}
-
-static void fault(struct run *r)
-{
-	struct site *s = &r->sites[sim_random(r->sim, TRACKERS)];
-	uint32_t dice = sim_random(r->sim, 100);
-	unsigned up = 0;
-
-	if (dice < 20 && site_up(s)) {
-		SAY(r, "crash of %u", s->id);
-		site_crash(s);
-		r->sums->met[SOMETIMES_crash]++;
-		r->sums->met[SOMETIMES_power_cut] += s->medium == &site_sqlite;
-	} else if (dice < 60 && !site_up(s)) {
-		SAY(r, "start of %u", s->id);
-		site_boot(s);
-	} else if (dice < 70 && site_up(s)) {
-		sim_fail_commits(s->node, 1, sim_percent(r->sim, 50) ? SHOAL_EDISKFULL : SHOAL_EIO);
-	}
-	for (unsigned i = 0; i < TRACKERS; i++)
-		up += site_up(&r->sites[i]);
-	r->sums->met[SOMETIMES_all_down] += up == 0;
-}
+#define LONG_EVERY 25 /* seeds */
+#define HOURS_STEPS 120
+#define HOURS_STEP_MS 120000
 
 /* -- who is online */
 
@@ -175,6 +91,25 @@ static bool all_online(struct run *r, char *why, size_t size)
 	return true;
 }
 
+/* -- hours, with somebody who does something now and then */
+
+static void let_hours_pass(struct run *r)
+{
+	SAY(r, "hours pass");
+	whole_join_all(r);
+	for (unsigned i = 0; i < TRACKERS; i++)
+		if (!site_up(&r->sites[i]))
+			site_boot(&r->sites[i]);
+	for (int i = 0; i < HOURS_STEPS && r->verdict->oracle == NULL; i++) {
+		sim_run(r->sim, sim_now(r->sim) + HOURS_STEP_MS);
+		users_act(&r->users);
+		check_online(r);
+		if (i == HOURS_STEPS / 4)
+			whole_lose_sight(r);
+	}
+	r->sums->met[SOMETIMES_hours]++;
+}
+
 /* -- the end */
 
 static bool trackers_agree(struct run *r, char *why, size_t size)
@@ -204,6 +139,7 @@ static bool heal(struct run *r)
 	bool well;
 
 	SAY(r, "healed");
+	r->healed = true;
 	sim_heal(r->sim);
 	for (unsigned i = 0; i < TRACKERS; i++)
 		if (!site_up(&r->sites[i]))
@@ -234,6 +170,21 @@ static void check(struct run *r)
 
 /* -- one seed */
 
+static void count_site(struct run *r, const struct site *s)
+{
+	struct sync_counters sc;
+	uint64_t *met = r->sums->met;
+
+	site_counters(s, &sc);
+	met[SOMETIMES_log_cut] += s->cuts;
+	met[SOMETIMES_log_cut_over_one_that_lacks_it] += s->cuts_ahead;
+	met[SOMETIMES_snapshot_merged] += sc.snapshots_merged;
+	met[SOMETIMES_snapshot_in_portions] += sc.portions_merged > sc.snapshots_merged ? sc.portions_merged - sc.snapshots_merged : 0;
+	met[SOMETIMES_content_fetched] += sc.contents_fetched;
+	if (sc.digests_differ != 0)
+		verdict_fail(r->verdict, "agreement", "tracker %u saw digests differ", s->id);
+}
+
 static void count(struct run *r)
 {
 	const struct sim_counts *c = sim_counts(r->sim);
@@ -253,6 +204,8 @@ static void count(struct run *r)
 	met[SOMETIMES_event] += u->events;
 	met[SOMETIMES_password_changed] += u->passwords;
 	met[SOMETIMES_logged_out] += u->logouts;
+	for (unsigned i = 0; i < TRACKERS; i++)
+		count_site(r, &r->sites[i]);
 	r->sums->commands += u->commands;
 	r->sums->answered_ok += u->acked;
 	r->sums->unknown += u->unknown;
@@ -265,11 +218,14 @@ static void build(struct run *r)
 	uint64_t seed = r->seed;
 	bool sqlite = seed % 4 == 0;
 
+	r->min_sync = seed % 5 == 1 ? 1 : seed % 5 == 3 ? 2 : 0;
+
 	r->sim = sim_new(&(struct sim_config){ .seed = seed,
 	                                       .latency_max_ms = latencies[seed % 3],
 	                                       .commit_max_ms = commits[seed / 3 % 3],
 	                                       .cut_percent = 30,
 	                                       .reset_per_10000 = seed % 2 ? 40 : 0 });
+	r->quick = latencies[seed % 3] <= 20 && commits[seed / 3 % 3] <= 30 && seed % 2 == 0;
 	r->sums->sqlite_seeds += sqlite;
 	for (unsigned i = 0; i < TRACKERS; i++) {
 		r->lines[i].id = (uint16_t)(i + 1);
@@ -286,9 +242,15 @@ static void build(struct run *r)
 		s->verdict = r->verdict;
 		s->others = r->sites;
 		s->skew_ms = (int64_t)sim_random(r->sim, 8000) - 4000;
+		s->min_sync = r->min_sync;
+		s->snapshot_frame = 300;
+		s->merge_bytes = seed % 3 == 0 ? 0 : 100 + 200 * (seed % 7);
+		s->log_bytes = 2000;
 		site_boot(s);
 	}
 	users_init(&r->users, r->sim, &r->info, USERS_MAX);
+	r->users.answered = whole_on_answered;
+	r->users.owner = r;
 }
 
 static void run_seed(void *owner, uint64_t seed, bool talk, struct verdict *v)
@@ -303,12 +265,15 @@ static void run_seed(void *owner, uint64_t seed, bool talk, struct verdict *v)
 	for (int s = 0; s < STEPS && v->oracle == NULL; s++) {
 		sim_run(r->sim, sim_now(r->sim) + sim_random(r->sim, 400));
 		if (s % 25 == 24)
-			part(r);
+			whole_part(r);
 		if (sim_percent(r->sim, 15))
-			fault(r);
+			whole_fault(r);
+		(void)whole_note_trouble(r);
 		users_act(&r->users);
 		if (s % 5 == 0)
 			check_online(r);
+		if (s == STEPS / 2 && seed % LONG_EVERY == 7)
+			let_hours_pass(r);
 	}
 	if (v->oracle == NULL)
 		check(r);
@@ -327,6 +292,8 @@ static void tell(void *owner)
 	printf("# commands %" PRIu64 ", acknowledged %" PRIu64 ", unknown %" PRIu64 "; records %" PRIu64 "; %" PRIu64
 	       " seeds on SQLite; all well at the latest %.1f s after healing\n", w->commands, w->answered_ok, w->unknown,
 	       w->records, w->sqlite_seeds, (double)w->slowest_ms / 1000);
+	printf("# answers: 99 of 100 within %" PRIu64 " virtual ms of %" PRIu64 ", within %" PRIu64 " of %" PRIu64
+	       " while a tracker was alone or down\n", whole_p99(&w->calm), w->calm.n, whole_p99(&w->trouble), w->trouble.n);
 }
 
 int main(int argc, char **argv)
@@ -344,6 +311,7 @@ int main(int argc, char **argv)
 		             .n_sometimes = COUNT_OF(names),
 		             .owner = &w,
 		             .run = run_seed,
+		             .judge = whole_judge,
 		             .tell = tell };
 	return battery_main(&b, argc, argv);
 }

@@ -39,6 +39,7 @@ struct sim_program {
 	uint32_t grain_ms;           /* which moves in steps of that; 0: of a millisecond */
 	uint64_t (*step)(void *owner, const struct env_event *ev);
 	void (*durable)(void *owner, struct slice record); /* each record that the store has written; may be NULL */
+	void (*cut)(void *owner, const struct vvec *upto); /* records up to there are about to go from its log; may be NULL */
 	void *owner;
 	struct store *store;         /* NULL: commit and content are never called */
 	const struct store_ops *store_ops;

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "tests/sim/battery.h"
 #include "tests/sim/crash_disk.h"
 #include "tests/sim/store_faults.h"
 #include "tests/sim/story.h"
@@ -260,7 +261,7 @@ static bool print_sometimes(const struct run *r, bool all)
 int main(int argc, char **argv)
 {
 	struct run *r = xalloc(sizeof(*r));
-	uint64_t first = 1, last = LIVES;
+	uint64_t first = 1, last = BATTERY_SHARE > 2 ? LIVES / 10 : LIVES;
 	bool whole = argc < 2 || strcmp(argv[1], "-") == 0;
 
 	if (!whole)

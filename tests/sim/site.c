@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "tests/sim/promises.h"
 
 static const char *const alpns[] = { ALPN_SYNC, ALPN_CLIENT, NULL };
 static const struct id32 cluster = { { 0xc1, 0x05 } };
@@ -111,13 +112,19 @@ static void cut_memory(struct site *s)
 	store_mem_ops.close(s->store);
 }
 
+static void lose_memory(struct site *s)
+{
+	mem_disk_free(s->disk);
+	s->disk = mem_disk_new();
+}
+
 static void fini_memory(struct site *s)
 {
 	mem_disk_free(s->disk);
 	mem_disk_free(s->backup);
 }
 
-const struct site_medium site_memory = { &store_mem_ops, open_memory, cut_memory, fini_memory };
+const struct site_medium site_memory = { &store_mem_ops, open_memory, cut_memory, lose_memory, fini_memory };
 
 /* -- presence: each site has one session of its own, so that one can see leases travel */
 
@@ -206,7 +213,7 @@ static void boot_core(struct site *s, const struct vvec *floor)
 	s->leases[s->id] = (struct site_lease){ .epoch = sim_now(s->sim) + 1, .until = told };
 }
 
-static void add_counters(struct sync_counters *sum, const struct sync_counters *c)
+void site_add_counters(struct sync_counters *sum, const struct sync_counters *c)
 {
 	uint64_t *to = (uint64_t *)sum;
 	const uint64_t *from = (const uint64_t *)c;
@@ -216,7 +223,7 @@ static void add_counters(struct sync_counters *sum, const struct sync_counters *
 
 static void halt_core(struct site *s)
 {
-	add_counters(&s->before, sync_counters(s->sync));
+	site_add_counters(&s->before, sync_counters(s->sync));
 	sync_free(s->sync);
 	commit_free(s->commit);
 	s->sync = NULL;
@@ -235,10 +242,22 @@ static void on_durable(void *owner, struct slice record)
 
 	if (s->history == NULL)
 		return;
-	history_durable(s->history, record, s->verdict);
+	history_durable(s->history, record, sim_now(s->sim), s->verdict);
 	bool this_life = get_u64(&c) == registry_log(s->reg);
 	(void)get_bytes(&c, 16);
 	s->own_back += !this_life && get_u16(&c) == s->id;
+}
+
+static void on_cut(void *owner, const struct vvec *upto)
+{
+	struct site *s = owner;
+
+	if (s->history == NULL)
+		return;
+	promise_cut(s, upto);
+	s->cuts++;
+	for (size_t i = 0; i < s->n_lines; i++)
+		s->cuts_ahead += !vvec_covers_all(&s->others[i].durable, upto);
 }
 
 void site_boot(struct site *s)
@@ -262,6 +281,7 @@ void site_boot(struct site *s)
 	                                          .grain_ms = s->grain_ms,
 	                                          .step = s->kind->step,
 	                                          .durable = on_durable,
+	                                          .cut = on_cut,
 	                                          .owner = s,
 	                                          .store = s->store,
 	                                          .store_ops = s->medium->ops });
@@ -276,7 +296,7 @@ void site_counters(const struct site *s, struct sync_counters *out)
 {
 	*out = s->before;
 	if (s->sync != NULL)
-		add_counters(out, sync_counters(s->sync));
+		site_add_counters(out, sync_counters(s->sync));
 }
 
 void site_crash(struct site *s)
@@ -287,6 +307,12 @@ void site_crash(struct site *s)
 	registry_free(s->reg);
 	s->reg = NULL;
 	s->store = NULL;
+}
+
+void site_lose_disk(struct site *s)
+{
+	s->medium->lose(s);
+	vvec_fini(&s->durable);
 }
 
 void site_fini(struct site *s)

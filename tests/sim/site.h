@@ -27,6 +27,7 @@ struct site_medium {
 	const struct store_ops *ops;
 	void (*open)(struct site *s, uint64_t log, struct vvec *floor);
 	void (*cut)(struct site *s);
+	void (*lose)(struct site *s); /* an empty one takes its place; down */
 	void (*fini)(struct site *s);
 };
 extern const struct site_medium site_memory; /* s->disk */
@@ -59,11 +60,14 @@ struct site {
 	struct site_lease leases[SITES_MAX + 1]; /* by home; our own is the truth that others are measured by */
 	const struct site *others;   /* all sites, this one too */
 	uint64_t leases_heard, leases_relayed, own_back;
+	uint64_t cuts, cuts_ahead;   /* of its log; of trackers that lacked some of what was cut */
+	size_t snapshot_frame, log_bytes; /* whole: as merge_bytes */
+	unsigned min_sync;           /* whole */
 	/* -- while it is up */
 	struct store *store;
 	struct registry *reg;
 	struct commit *commit; /* core */
-	struct sync *sync;     /* core */
+	struct sync *sync;     /* the whole tracker's own, too */
 	struct tracker *tracker; /* whole */
 	void *ticket_key;        /* whole */
 };
@@ -76,6 +80,8 @@ void site_must(enum shoal_err rc, const char *what); /* aborts */
 void site_boot(struct site *s);  /* loads what the disk has, with a new log id */
 void site_crash(struct site *s);
 bool site_up(const struct site *s);
+void site_lose_disk(struct site *s); /* one that is down: an empty disk takes the place of its own */
+void site_add_counters(struct sync_counters *sum, const struct sync_counters *c); /* for kinds: to s->before, at halt */
 /* Counters over all its lives. */
 void site_counters(const struct site *s, struct sync_counters *out);
 #endif

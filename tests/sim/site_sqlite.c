@@ -33,10 +33,16 @@ static void cut_sqlite(struct site *s)
 	crash_disk_free(old);
 }
 
+static void lose_sqlite(struct site *s)
+{
+	crash_disk_free(s->flash);
+	s->flash = NULL;
+}
+
 static void fini_sqlite(struct site *s)
 {
 	site_memory.fini(s);
 	crash_disk_free(s->flash);
 }
 
-const struct site_medium site_sqlite = { &store_sqlite_ops, open_sqlite, cut_sqlite, fini_sqlite };
+const struct site_medium site_sqlite = { &store_sqlite_ops, open_sqlite, cut_sqlite, lose_sqlite, fini_sqlite };

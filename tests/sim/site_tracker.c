@@ -25,18 +25,25 @@ static void boot_whole(struct site *s, const struct vvec *floor)
 		                         .cluster = { { 0xc1, 0x05 } },
 		                         .token_key = { 2 },
 		                         .ticket_key = key,
+		                         .min_sync = s->min_sync,
+		                         .snapshot_frame = s->snapshot_frame,
+		                         .merge_bytes = s->merge_bytes,
+		                         .log_bytes = s->log_bytes,
 		                         .version = "sim" };
 
 	s->ticket_key = key;
 	s->tracker = tracker_new(&config);
 	if (s->tracker == NULL)
 		abort();
+	s->sync = s->tracker->sync;
 	for (size_t i = 0; i < floor->n; i++)
 		site_must(tracker_load_floor(s->tracker, floor->entries[i].log, floor->entries[i].seq), "floor");
 }
 
 static void halt_whole(struct site *s)
 {
+	site_add_counters(&s->before, sync_counters(s->sync));
+	s->sync = NULL;
 	tracker_free(s->tracker);
 	EVP_PKEY_free(s->ticket_key);
 	s->tracker = NULL;

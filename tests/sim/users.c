@@ -22,6 +22,8 @@ static void on_news(void *owner, const struct link_news *news)
 {
 	struct user *u = owner;
 	u->losses += news->type == LINK_LOST;
+	if (news->type == LINK_LOST || news->type == LINK_UP)
+		u->moved_at = sim_now(u->all->sim);
 	u->all->counts.failovers += news->type == LINK_LOST;
 	u->all->counts.resumed += news->type == LINK_UP && news->logged_in;
 	u->all->counts.events += news->type == LINK_EVENT;
@@ -70,11 +72,22 @@ void users_fini(struct users *all)
 
 /* -- answers */
 
+static void on_reply(void *arg, const struct link_reply *r)
+{
+	struct user *u = arg;
+	if (!r->more && u->all->answered != NULL)
+		u->all->answered(u->all->owner, u, r);
+	u->reply(u, r);
+}
+
 static void call(struct user *u, enum cmd_verb verb, struct buf *fields, link_reply_fn *fn)
 {
 	u->busy = true;
+	u->given = sim_now(u->all->sim);
+	u->given_losses = u->losses;
+	u->reply = fn;
 	u->all->counts.commands++;
-	(void)link_call(u->link, verb, fields, 0, fn, u);
+	(void)link_call(u->link, verb, fields, 0, on_reply, u);
 	buf_free(fields);
 }
 

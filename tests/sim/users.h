@@ -40,6 +40,10 @@ struct user {
 	struct link *link;
 	bool created, busy, alive; /* alive: its last question was answered since users_ask_all() */
 	unsigned losses;           /* of its connection, so far */
+	uint64_t moved_at;         /* when it was last lost or made, in virtual time */
+	uint64_t given;            /* when the command under way was given, */
+	unsigned given_losses;     /* and how often the connection had been lost by then */
+	link_reply_fn *reply;      /* what it does with the answer */
 	struct fact *fact;         /* of the command under way; NULL: one without */
 	struct id16 gid;
 };
@@ -52,6 +56,9 @@ struct users {
 	struct fact facts[FACTS_MAX];
 	unsigned n_facts;
 	struct user_counts counts;
+	/* Told of each command that has its answer, before its user is; may be NULL. */
+	void (*answered)(void *owner, const struct user *u, const struct link_reply *r);
+	void *owner;
 };
 
 void users_init(struct users *u, struct sim *sim, const struct tracker_info *trackers, unsigned n);
