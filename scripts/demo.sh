@@ -8,7 +8,10 @@ trap 'rm -rf "$temp"' EXIT
 trap 'exit 130' INT TERM
 if [ $# -gt 0 ] && [ -n "$1" ]; then
 	file=$1
-	[ -f "$file" ] && [ -r "$file" ] || { echo "demo: cannot read '$file'" >&2; exit 2; }
+	if [ ! -f "$file" ] || [ ! -r "$file" ]; then
+		echo "demo: cannot read '$file'" >&2
+		exit 2
+	fi
 else
 	file=$temp/demo.tar
 	while [ "$(wc -c 2>/dev/null <"$file" || echo 0)" -lt 67108864 ]; do

@@ -78,6 +78,8 @@ static void begin(struct lab *l)
 	l->io = (struct peer_io){ .config = { .threads = 1, .identity = &l->identity, .events = l->events, .up = &l->up,
 	                                      .down = &l->down, .handshake_ms = 5000, .first_ms = 5000 },
 		                  .pool = piece_pool_new(BUFFERS), .nthreads = 1, .threads = &l->thread };
+	pthread_mutex_init(&l->io.verify_lock, NULL);
+	TAILQ_INIT(&l->io.to_verify);
 	l->thread.io = &l->io;
 	l->thread.loop = loop_new(&e);
 	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), ==, 0);
@@ -175,6 +177,8 @@ static void run(struct lab *l)
 			check_heard(l);
 		}
 	} while (n > 0);
+	while (verify_some(&l->io))
+		continue;
 	take_events(l);
 }
 
@@ -297,6 +301,8 @@ static void do_op(struct lab *l, struct cursor *in)
 static void end(struct lab *l)
 {
 	conn_fail(l->c, SHOAL_OK, "closed");
+	while (verify_some(&l->io))
+		continue;
 	take_events(l);
 	CHECK(l->asks == 0 && l->serves == 0 && l->downs == 1);
 	peer_conn_free(l->c);
@@ -306,6 +312,7 @@ static void end(struct lab *l)
 	piece_sink_fini(&l->sink);
 	storage_discard(l->st);
 	piece_pool_free(l->io.pool);
+	pthread_mutex_destroy(&l->io.verify_lock);
 	file_reader_close(&l->source->slots[0].reader);
 	free(l->source);
 	queue_free(l->events);
