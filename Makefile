@@ -76,6 +76,7 @@ help:
 	@echo 'make bench      measure a 1 GiB transfer against a bare sendfile/recv/SHA-256/write program, and the tracker'
 	@echo 'make bench-tracker   the tracker alone, against a bare echo and a bare SQLite loop (FULL=1: 10,000 clients)'
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
+	@echo 'make fuzz-planted T=60   the same with a bug planted for each target: all must be found'
 	@echo 'make mutants    plant bugs, one at a time: the simulations must find each'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds, a sixth of it chaos; make chaos T=600: only that'
 	@echo 'make reference  docs/api.md, manual pages and files for editors, from the table of commands'
@@ -216,10 +217,11 @@ bench-move: all $(BENCH)
 # libFuzzer needs clang: everything is built once more with it, with warnings left to the real build. FUZZ=link: only
 # that target. After T seconds a target there is what it did in build/fuzz/*.log.
 FUZZ ?= *
+FUZZ_CC ?= clang
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(FUZZ).c))
 T ?= 60
 fuzz:
-	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang CFLAGS='-O1 -g -w' SAN=address,undefined,fuzzer-no-link fuzz-run
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC='$(FUZZ_CC)' CFLAGS='-O1 -g -w' SAN=address,undefined,fuzzer-no-link fuzz-run
 fuzz-build: $(FUZZERS)
 fuzz-run: fuzz-build
 	tests/fuzz/run.sh $(T) $(FUZZERS)
@@ -233,6 +235,21 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/fuzz.o $(foreach f,$(belo
 # docs/api.md, the manual pages and the files for editors, from the table of commands; a scenario sees that they are fresh.
 reference: $(B)/shoal
 	$< --test scripts/reference.lua -- docs
+
+# Each target with a bug that it must find within T seconds (core/base/planted.h; two are the simulation's).
+FUZZ_PLANTED := rows@acc_last snapshot@partial_rows \
+	$(shell sed -n '/^\#define FUZZ_MUTANTS(X)/,/^$$/s,^\tX(\([a-z_]*\)) */\* \([a-z_]*\):.*,\2@\1,p' core/base/planted.h)
+fuzz-planted:
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC='$(FUZZ_CC)' CFLAGS='-O1 -g -w' SAN=address,undefined,fuzzer-no-link fuzz-planted-run
+fuzz-planted-run: $(FUZZ_PLANTED:%=$(B)/tests/fuzz/planted/%)
+	tests/fuzz/planted.sh $(T) $^
+$(B)/tests/fuzz/planted/%: $(B)/tests/fuzz/fuzz_$$(firstword $$(subst @, ,$$*))
+	@mkdir -p $@.d
+	$(call say,LINK)
+	$(Q)for f in $$(grep -l 'PLANTED($(lastword $(subst @, ,$*)))' core/*/*.c tracker/*.c client/*.c); do \
+		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$(lastword $(subst @, ,$*)) -c $$f -o $@.d/$$(basename $$f .c).o || exit 1; done
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $@.d/*.o $<.o $(B)/tests/fuzz/fuzz.o \
+		$(foreach f,$(below.fuzz),$(B)/lib$(f).a) $(LIBS.all) -o $@
 
 lint:
 	scripts/lint.sh
@@ -256,6 +273,6 @@ endif
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds reference lint install clean
+.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds fuzz-planted fuzz-planted-run reference lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -13,6 +13,7 @@
 #include "client/event_value.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 
 enum { LINE_LIMIT = 1 << 20, OUT_LIMIT = 64 << 20, READ_SIZE = 65536 };
 
@@ -323,7 +324,8 @@ static void handle(struct visitor *v, const char *text, size_t len)
 	if (call == NULL || (args != NULL && !json_is_array(args))) {
 		error_set(&e, SHOAL_EUSAGE, "a line must be {\"id\": ..., \"call\": name, \"args\": [...]}%s%s",
 		          line == NULL ? ": " : "", line == NULL ? why.text : "");
-		refuse(v, json_incref(id), "?", &e);
+		if (!PLANTED(control_silent))
+			refuse(v, json_incref(id), "?", &e);
 	} else if (cmd == NULL && !own_call(v, id, call)) {
 		const char *near = cmd_suggest(call);
 		error_set(&e, SHOAL_EUSAGE, near != NULL ? "no call '%.60s': did you mean '%s'?" : "no call '%.60s'", call, near);

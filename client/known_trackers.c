@@ -11,6 +11,7 @@
 #include "core/base/buf.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 
 enum { FILE_SIZE_MAX = 1 << 20, LINE_SIZE = ADDRESS_MAX + 81 };
 
@@ -91,7 +92,7 @@ static enum shoal_err look_up(const struct known_trackers *k, const char *wanted
 		buf_free(&text);
 		return rc == SHOAL_ENOTFOUND ? SHOAL_OK : rc;
 	}
-	if (text.len != 0 && memchr(text.data, '\0', text.len) != NULL) { /* the rest would be read by nobody */
+	if (text.len != 0 && memchr(text.data, '\0', text.len) != NULL && !PLANTED(known_zero)) { /* the rest would be read by nobody */
 		buf_free(&text);
 		return error_set(e, SHOAL_EUSAGE, "'%s' holds a zero byte: it is damaged", k->path);
 	}

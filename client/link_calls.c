@@ -11,6 +11,7 @@
 #include "client/link_impl.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
+#include "core/base/planted.h"
 
 #define TOO_LONG "an argument of the command is too long"
 
@@ -364,7 +365,7 @@ enum shoal_err link_calls_on_reply(struct link *l, struct slice body, struct err
 	struct link_call *call = find_sent(l, head.serial);
 	if (call == NULL)
 		return SHOAL_OK; /* cancelled, or its time was over */
-	if (call->own && (head.flags & RPLY_MORE) != 0) /* none of ours gives a list; the first page could end the link */
+	if (call->own && (head.flags & RPLY_MORE) != 0 && !PLANTED(own_pages)) /* none of ours gives a list; the first page could end the link */
 		return error_set(e, SHOAL_EPROTO, "'%s' answered in pages", verb_word(call->verb));
 	if (head.code == SHOAL_EBUSY && !lacks(&head) && rest(l, call, head.message))
 		return SHOAL_OK;

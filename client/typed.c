@@ -1,6 +1,8 @@
 /* client/typed.c */
 #include "client/typed.h"
 
+#include "core/base/planted.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +58,7 @@ static bool next_word(const char **p, struct buf *out)
 		} else if (quote == '\0' && (*c == '"' || *c == '\'')) {
 			quote = *c;
 		} else {
-			bool escapes = quote == '\0' || (quote == '"' && (c[1] == '"' || c[1] == '\\'));
+			bool escapes = quote == '\0' || (quote == '"' && (c[1] == '"' || (c[1] == '\\' && !PLANTED(typed_escape))));
 			if (*c == '\\' && escapes && c[1] != '\0')
 				c++;
 			buf_put_u8(out, (uint8_t)*c);

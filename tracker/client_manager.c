@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 #include "tracker/core.h"
 
 static struct client *find_any(const struct tracker *t, conn_id conn)
@@ -297,7 +298,7 @@ void clients_sweep(struct tracker *t)
 			unwatch(t, c);
 		else if (!c->greeted && now >= c->born_ms + FIRST_FRAME_MS)
 			client_doom(t, c, "no HELLO within 5 s");
-		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS)
+		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS && !PLANTED(frame_begun))
 			client_doom(t, c, "began a frame and did not end it within 10 s");
 		else if (c->pinged_ms != 0 && now >= c->pinged_ms + PINGED_MS)
 			client_doom(t, c, "somebody could not reach it, and it does not answer");

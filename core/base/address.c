@@ -11,6 +11,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
+#include "core/base/planted.h"
 
 enum { INFO_FILE_MAX = 1 << 20 };
 
@@ -90,7 +91,7 @@ enum shoal_err address_parse(const char *text, bool allow_zero, struct address *
 
 char *address_format(const struct address *a, char out[ADDRESS_MAX])
 {
-	bool v6 = strchr(a->host, ':') != NULL;
+	bool v6 = strchr(a->host, ':') != NULL && !PLANTED(address_bare);
 	snprintf(out, ADDRESS_MAX, "%s%s%s:%u", v6 ? "[" : "", a->host, v6 ? "]" : "", a->port);
 	return out;
 }

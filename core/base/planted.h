@@ -33,10 +33,27 @@
 	X(cut_alone)      /* what nobody else has goes from the log */                        \
 	X(cut_young)      /* and what has just come, as soon as all have it */
 
+/* For the fuzz targets, each of which must find one: `make fuzz-planted`. The target is named first. */
+#define FUZZ_MUTANTS(X)                                                                       \
+	X(frame_empty)    /* frame: a frame may be shorter than its tag */                    \
+	X(record_rows)    /* record: rows that are none pass with it */                       \
+	X(sync_leftover)  /* sync: so do bytes behind a message's fields */                   \
+	X(peer_leftover)  /* peer: the same between peers */                                  \
+	X(ticket_unsigned) /* ticket: the signature is not looked at */                       \
+	X(address_bare)   /* tracker_info: an IPv6 address is shown without brackets */       \
+	X(metainfo_any)   /* metainfo: hashes of another content are taken from the cache */  \
+	X(journal_older)  /* journal: the older entry counts, too */                          \
+	X(known_zero)     /* known: what stands behind a zero byte is read by nobody */       \
+	X(typed_escape)   /* typed: a backslash cannot be quoted */                           \
+	X(control_silent) /* control: a line that cannot be read gets no answer */            \
+	X(own_pages)      /* link: an answer to the link's own command may come in pages */   \
+	X(piece_overlap)  /* peer_conn: bytes of a piece may come twice, or be too many */    \
+	X(frame_begun)    /* tracker_step: who begins a frame may take his time */
+
 enum mutant {
 	MUTANT_none,
 #define X(name) MUTANT_##name,
-	MUTANTS(X) WHOLE_MUTANTS(X)
+	MUTANTS(X) WHOLE_MUTANTS(X) FUZZ_MUTANTS(X)
 #undef X
 };
 

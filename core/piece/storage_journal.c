@@ -14,6 +14,7 @@
 #include "core/base/buf.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 #include "core/piece/storage_internal.h"
 
 #define MAGIC "SHOALPS1"
@@ -116,7 +117,7 @@ bool journal_load(struct storage *st)
 		if (file_reader_read(&r, entry_offset(st, slot), p, entry_len(st), NULL) != SHOAL_OK)
 			continue;
 		uint64_t seq = get_u64(p + AT_SEQ);
-		if (!entry_good(st, p) || seq % 2 != slot || seq <= st->seq || seq > SEQ_MAX)
+		if (!entry_good(st, p) || seq % 2 != slot || (seq <= st->seq && !PLANTED(journal_older)) || seq > SEQ_MAX)
 			continue;
 		if (bitfield_from_wire(&bits, st->meta->npieces, p + AT_BITS, bits_len(st)) != SHOAL_OK)
 			continue;

@@ -1,6 +1,8 @@
 /* core/wire/peer_msg.c */
 #include "core/wire/peer_msg.h"
 
+#include "core/base/planted.h"
+
 #define X(num, NAME, word, fields, least, most) CODEC_DEFINE(peer_##word, fields)
 PEER_MSGS(X)
 #undef X
@@ -81,5 +83,5 @@ enum shoal_err peer_check(enum peer_type type, struct slice body)
 	walk(type, &c, NULL);
 	if (type == PEER_PIECE)
 		get_rest(&c);
-	return cursor_end(&c);
+	return PLANTED(peer_leftover) && !c.bad ? SHOAL_OK : cursor_end(&c);
 }

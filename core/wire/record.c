@@ -6,6 +6,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/planted.h"
 
 static const struct {
 	uint8_t number;
@@ -169,7 +170,7 @@ enum shoal_err record_get(struct slice bytes, struct record *out)
 		return SHOAL_EINTEGRITY;
 	if (r.version != RECORD_VERSION || r.op == 0 || r.stamp.dot.log == 0 || r.stamp.dot.seq == 0 || r.stamp.hlc == 0)
 		return SHOAL_EPROTO;
-	if (!rows_well_formed(r.rows))
+	if (!rows_well_formed(r.rows) && !PLANTED(record_rows))
 		return SHOAL_EPROTO;
 	*out = r;
 	return SHOAL_OK;

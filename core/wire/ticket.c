@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "core/base/crypto.h"
+#include "core/base/planted.h"
 
 CODEC_DEFINE(ticket, TICKET_FIELDS)
 CODEC_DEFINE(token, TOKEN_FIELDS)
@@ -51,7 +52,7 @@ enum shoal_err ticket_open(struct slice sealed, EVP_PKEY *key, struct ticket *t)
 	ticket_get(&c, t);
 	put_signed_part(&whole, ticket_label, body);
 	bool ok = cursor_end(&c) == SHOAL_OK && !whole.failed &&
-	          key_verify(key, whole.data, whole.len, sealed.data + body.len);
+	          (key_verify(key, whole.data, whole.len, sealed.data + body.len) || PLANTED(ticket_unsigned));
 	buf_free(&whole);
 	return ok ? SHOAL_OK : SHOAL_EDENIED;
 }
