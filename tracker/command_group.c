@@ -247,7 +247,7 @@ enum shoal_err command_delete_group(struct command *cmd, struct error *e)
 	struct op op;
 
 	if (cmd->replay)
-		return SHOAL_OK; /* had the tracker stopped before it swept, nothing that is left shows */
+		return SHOAL_OK; /* had the tracker stopped before it swept, leftovers_sweep() does it */
 	req_group_get(&cmd->fields, &r);
 	enum shoal_err rc = group_lookup(cmd->t->reg, r.group, &gid, e);
 	if (rc != SHOAL_OK)

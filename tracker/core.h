@@ -9,6 +9,7 @@
  *     stale_sessions.c   closes what nobody has used for days
  *     session.c          who is logged in on which connection; tokens; presence of our own clients
  *     events.c           what the changed rows mean to those who are online
+ *     leftovers.c        a deletion that was broken off is finished
  *
  * Everything hangs on struct tracker. A struct client is good until the end of the step: whoever ends it marks it
  * (client_doom()), and it goes when the step is over. Code that comes back later looks it up by its conn. */
@@ -149,7 +150,13 @@ struct tracker {
 	uint64_t synced_ms;              /* the first deadline in it; ENV_NEVER: none */
 	bool starved;                    /* a wait of `synced` may be over */
 	uint64_t swept_ms;
+	struct leftovers *leftovers;     /* of deletions; NULL: not begun, or done */
+	bool tidy;                       /* done */
 };
+
+/* leftovers.c: at each tick, until all is done; and at the end. */
+void leftovers_sweep(struct tracker *t);
+void leftovers_free(struct tracker *t);
 
 /* A page of rows. */
 struct page {

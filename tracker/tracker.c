@@ -190,6 +190,7 @@ void tracker_free(struct tracker *t)
 		commit_free(t->commit);
 	clients_free(t);
 	free_uploads(t);
+	leftovers_free(t);
 	limits_free(t->limits);
 	memo_free(t->memo);
 	stale_sessions_free(t->stale);
@@ -274,6 +275,7 @@ static void sweep(struct tracker *t, uint64_t now)
 	stale_sessions_sweep(t, now);
 	forget_uploads(t, now);
 	registry_expire(t->reg, tracker_wall(t));
+	leftovers_sweep(t);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -296,7 +298,7 @@ uint64_t tracker_step(struct tracker *t, const struct env_event *ev)
 	if (t->starved) /* commit or sync had news */
 		commands_poll(t);
 	clients_reap(t);
-	if (t->clients != NULL || presence_count(t->presence) != 0 || t->uploads != NULL)
+	if (t->clients != NULL || presence_count(t->presence) != 0 || t->uploads != NULL || !t->tidy)
 		next = earlier(next, t->swept_ms + TICK_MS);
 	uint64_t stale_ms = stale_sessions_due(t->stale);
 	next = earlier(next, stale_ms > t->swept_ms + TICK_MS ? stale_ms : t->swept_ms + TICK_MS);

@@ -116,6 +116,7 @@ struct group_row {
 	struct id16 creator;
 	struct stamp claim;
 	bool yielded, deleted;
+	struct id16 deleted_by;
 	uint32_t owner_generation; /* 0: no override */
 	struct id16 owner;         /* the override */
 };

@@ -82,11 +82,13 @@ void user_row_read(const struct row *row, struct user_row *out)
 void group_row_read(const struct row *row, struct group_row *out)
 {
 	struct cursor key = key_cursor(row), owner = column_cursor(row, GROUP_OWNER);
+	struct stamp deleted_at;
 	*out = (struct group_row){ .gid = get_id16(&key), .name = row_column(row, GROUP_NAME) };
 	out->creator = read_id16(row, GROUP_CREATOR);
 	read_stamp(row, GROUP_CLAIM, &out->claim);
 	out->yielded = read_integer(row, GROUP_YIELDED) != 0;
 	out->deleted = row_column(row, GROUP_DELETED).len != 0;
+	read_stamp_id(row, GROUP_DELETED, &deleted_at, &out->deleted_by);
 	out->owner_generation = get_u32(&owner);
 	get_stamp(&owner);
 	out->owner = get_id16(&owner);

@@ -3,6 +3,7 @@
  * Told twice to a tracker that runs, and again after the tracker was killed between its commit and its reply. The answer is
  * the old one, stamp included, and no operation is made. */
 #define RIG_EVENTS 8192 /* somebody leaves with all his files */
+#include "core/registry/group_manager.h"
 #include "tests/unit/tracker/rig.h"
 
 struct people {
@@ -260,8 +261,41 @@ static void many_records_are_one_command(void)
 	rig_free(p.r);
 }
 
+/* The first record of a deletion is on the disk when the tracker dies, those that close the rest are not. */
+static void a_deletion_that_was_broken_off_is_finished_after_the_start(void)
+{
+	struct people p = start();
+	struct id16 request = rig_request();
+	struct rig_reply reply;
+	char name[16];
+
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		CHECK_INT(upload(&p, p.bob, NULL, name).head.code, ==, SHOAL_OK);
+		rig_forget_events(p.ann);
+		rig_forget_events(p.bob);
+	}
+	p.r->hold_commits = true;
+	CHECK(!rig_take(p.ann, tell_delete_group(&p, p.ann, &request), &reply));
+	rig_stop(p.r);
+	p.r->hold_commits = false;
+	rig_start(p.r);
+	CHECK(!group_lives(p.r->reg, &p.gid));
+	CHECK_INT(registry_count(p.r->reg, TABLE_SHARE), >, 2000);
+	rig_pass(p.r, 3000);
+	CHECK_INT(registry_count(p.r->reg, TABLE_SHARE), ==, 0);
+	CHECK_INT(registry_count(p.r->reg, TABLE_MEM), ==, 0);
+	uint64_t after = operations(p.r);
+	rig_stop(p.r);
+	rig_start(p.r);
+	rig_pass(p.r, 3000);
+	CHECK_INT(operations(p.r), ==, after); /* once */
+	rig_free(p.r);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(every_changing_verb_is_here), TEST(each_is_done_once),
 	TEST(each_is_done_once_though_the_tracker_dies_before_it_says_so), TEST(many_records_are_one_command),
+	TEST(a_deletion_that_was_broken_off_is_finished_after_the_start),
 };
 CHECK_MAIN(tests)
