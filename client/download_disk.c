@@ -268,6 +268,8 @@ static void published(struct download *dl)
 
 	snprintf(dl->job.info.path, sizeof(dl->job.info.path), "%s", storage_path(dl->st));
 	dl->phase = PHASE_TELL;
+	if (tickets_reader(dl->job.t, &dl->gid)) /* who downloads and does not share */
+		dl->job.opts.no_share = true;
 	if (!dl->job.opts.no_share) {
 		req_fid_put(&b, &req);
 		if (!b.failed)

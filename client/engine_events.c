@@ -205,7 +205,7 @@ static void on_note(struct client_event *ev, struct cursor *c)
 	ev_note_get(c, &note);
 	copy_text(note.text, ev->text, sizeof(ev->text));
 	copy_text(note.kind, ev->kind, sizeof(ev->kind));
-	if (strcmp(ev->kind, "rejected") != 0) /* the one note that is no notice: docs/protocol.md, 2.3 */
+	if (strcmp(ev->kind, "rejected") != 0 && strcmp(ev->kind, "role") != 0) /* these are no notices: docs/protocol.md, 2.3 */
 		ev->word = "conflict";
 }
 
@@ -232,7 +232,11 @@ void engine_on_tracker_event(struct engine *en, const struct link_news *news)
 	case EVENT_MEMBER_LEFT: on_member(en, ev, &c); break;
 	case EVENT_FILE_ADDED:
 	case EVENT_FILE_REMOVED: on_file(en, ev, &c); break;
-	case EVENT_NOTE: on_note(ev, &c); break;
+	case EVENT_NOTE:
+		on_note(ev, &c);
+		if (strcmp(ev->kind, "role") == 0) /* what we share there counts no longer, or again */
+			engine_compare_shares(en);
+		break;
 	case EVENT_SESSION_ENDED:
 	case EVENT_LEAVING: on_reason(ev, &c); break;
 	}

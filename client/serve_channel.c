@@ -125,7 +125,7 @@ static void put_range(struct channel *ch, uint32_t first, const uint8_t *bits, s
 	peer_send(ch->peer, &b);
 }
 
-/* What we have: nothing is said if that is nothing. */
+/* What we have: nothing is said if that is nothing, or if we may not give it. */
 static void send_bitfield(struct channel *ch)
 {
 	const struct file *f = ch->file;
@@ -134,6 +134,8 @@ static void send_bitfield(struct channel *ch)
 	const uint8_t *bits;
 	size_t len;
 
+	if (tickets_reader(ch->t, &f->gid))
+		return;
 	if (f->complete && (all = bitfield_new(f->npieces)) != NULL) {
 		bitfield_fill(all);
 		have = all;
@@ -149,7 +151,7 @@ void channel_send_have(struct channel *ch, uint32_t piece)
 	struct peer_have m = { .ch = ch->number, .piece = piece };
 	struct buf b = { 0 };
 
-	if (!ch->opened)
+	if (!ch->opened || tickets_reader(ch->t, &ch->file->gid))
 		return;
 	size_t start = peer_begin(&b, PEER_HAVE);
 	peer_have_put(&b, &m);

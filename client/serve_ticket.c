@@ -27,6 +27,19 @@ static struct group_ticket *find(struct transfers *t, const struct id16 *gid)
 	return NULL;
 }
 
+static EVP_PKEY *ticket_key(struct transfers *t)
+{
+	struct link_status s;
+
+	link_status(t->config.link, &s);
+	if (t->ticket_key == NULL || !id32_eq(&t->ticket_key_raw, &s.ticket_key)) {
+		EVP_PKEY_free(t->ticket_key);
+		t->ticket_key_raw = s.ticket_key;
+		t->ticket_key = id32_is_zero(&s.ticket_key) ? NULL : key_from_public(s.ticket_key.b);
+	}
+	return t->ticket_key;
+}
+
 void tickets_put(struct transfers *t, const struct id16 *gid, struct slice ticket, uint32_t life_ms)
 {
 	struct group_ticket *gt = find(t, gid);
@@ -41,10 +54,19 @@ void tickets_put(struct transfers *t, const struct id16 *gid, struct slice ticke
 		gt->gid = *gid;
 		TAILQ_INSERT_TAIL(&t->tickets, gt, entry);
 	}
+	EVP_PKEY *key = ticket_key(t);
+	struct ticket ours;
+	gt->reader = key != NULL && ticket_open(ticket, key, &ours) == SHOAL_OK && (ours.flags & TICKET_READER) != 0;
 	memcpy(gt->bytes, ticket.data, ticket.len);
 	gt->len = ticket.len;
 	gt->got_ms = clock_mono_ms();
 	gt->life_ms = life_ms;
+}
+
+bool tickets_reader(struct transfers *t, const struct id16 *gid)
+{
+	const struct group_ticket *gt = find(t, gid);
+	return gt != NULL && gt->reader;
 }
 
 struct slice tickets_get(struct transfers *t, const struct id16 *gid)
@@ -127,19 +149,6 @@ void tickets_drop_all(struct transfers *t)
 
 /* -- theirs */
 
-static EVP_PKEY *ticket_key(struct transfers *t)
-{
-	struct link_status s;
-
-	link_status(t->config.link, &s);
-	if (t->ticket_key == NULL || !id32_eq(&t->ticket_key_raw, &s.ticket_key)) {
-		EVP_PKEY_free(t->ticket_key);
-		t->ticket_key_raw = s.ticket_key;
-		t->ticket_key = id32_is_zero(&s.ticket_key) ? NULL : key_from_public(s.ticket_key.b);
-	}
-	return t->ticket_key;
-}
-
 /* A ticket outlives a removal by its rest of life; who was told of it does not wait so long. The newest news decides: a
  * member who was taken in again may have got his ticket in the same moment, as far as clocks can tell. */
 static bool was_revoked(const struct transfers *t, const struct ticket *ticket)
@@ -195,7 +204,7 @@ enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, const str
 		return SHOAL_EDENIED;
 	if (p->plain && (ticket.flags & TICKET_PLAINTEXT) == 0)
 		return SHOAL_EDENIED;
-	ch->may_ask = true;
+	ch->may_ask = !tickets_reader(t, gid);
 	ch->ending = false;
 	ch->uid = ticket.uid;
 	ch->until_ms = ticket.not_after_ms + TICKET_GRACE_MS;

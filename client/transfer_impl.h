@@ -134,9 +134,11 @@ struct group_ticket {
 	uint64_t got_ms, life_ms;
 	uint64_t call;           /* TICKET under way; 0: none */
 	uint64_t retry_at_ms;
+	bool reader;             /* we give nothing in that group */
 };
 TAILQ_HEAD(group_tickets, group_ticket);
 void tickets_put(struct transfers *t, const struct id16 *gid, struct slice ticket, uint32_t life_ms);
+bool tickets_reader(struct transfers *t, const struct id16 *gid); /* as the last ticket said */
 struct slice tickets_get(struct transfers *t, const struct id16 *gid); /* empty: none, or it is over */
 void tickets_tick(struct transfers *t, uint64_t now_ms);               /* renews those of running downloads */
 void tickets_drop_all(struct transfers *t);

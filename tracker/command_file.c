@@ -38,6 +38,8 @@ enum shoal_err command_upload_check(struct command *cmd, struct error *e)
 	req_upload_check_get(&cmd->fields, &r);
 	enum shoal_err rc = find_group(cmd, r.group, &rep.gid, e);
 	if (rc == SHOAL_OK)
+		rc = group_check_share(cmd->t->reg, &rep.gid, &cmd->uid, e);
+	if (rc == SHOAL_OK)
 		rc = check_upload(r.name, r.size, e);
 	if (rc != SHOAL_OK)
 		return rc;
@@ -208,7 +210,7 @@ enum shoal_err command_upload_file_data(struct command *cmd, struct error *e)
 	req_upload_file_data_get(&fields, &r);
 	if (cmd->replay)
 		return commit_upload(cmd, &r, e);
-	enum shoal_err rc = group_check_member(cmd->t->reg, &r.gid, &cmd->uid, e);
+	enum shoal_err rc = group_check_share(cmd->t->reg, &r.gid, &cmd->uid, e);
 	if (rc == SHOAL_OK)
 		rc = check_upload(r.name, r.size, e);
 	if (rc == SHOAL_OK && r.piece_size != PIECE_SIZE)

@@ -16,13 +16,15 @@ static enum shoal_err no_memory(struct error *e)
 /* -- tickets */
 /* A ticket that was made a moment ago for the same member and device is as good: signing takes longer than all the rest
  * of a command. Its name and its expiry are the ones of then. */
-static bool ticket_again(struct command *cmd, const struct memo_ticket *mt, const struct id16 *gid, uint64_t wall,
-                         struct buf *out, uint32_t *life_ms)
+static bool ticket_again(struct command *cmd, const struct memo_ticket *mt, const struct ticket *wanted, struct buf *out,
+                         uint32_t *life_ms)
 {
 	uint32_t life = cmd->t->config.ticket_life_s * 1000;
+	uint64_t wall = wanted->not_before_ms;
 
 	if (mt == NULL || mt->sealed.len == 0 || wall < mt->made_ms || wall - mt->made_ms > life / TICKET_YOUNG ||
-	    !id16_eq(&mt->uid, &cmd->uid) || !id32_eq(&mt->device, &cmd->c->device) || !id16_eq(&mt->gid, gid))
+	    !id16_eq(&mt->uid, &cmd->uid) || !id32_eq(&mt->device, &cmd->c->device) || !id16_eq(&mt->gid, &wanted->gid) ||
+	    mt->flags != wanted->flags)
 		return false;
 	*life_ms = life - (uint32_t)(wall - mt->made_ms);
 	buf_put(out, mt->sealed.data, mt->sealed.len);
@@ -36,11 +38,18 @@ static void keep_ticket(struct memo_ticket *mt, const struct ticket *t, const st
 	mt->uid = t->uid;
 	mt->gid = t->gid;
 	mt->device = t->device;
+	mt->flags = t->flags;
 	mt->made_ms = t->not_before_ms;
 	buf_reset(&mt->sealed);
 	buf_put(&mt->sealed, sealed->data, sealed->len);
 	if (mt->sealed.failed)
 		buf_free(&mt->sealed);
+}
+
+static uint16_t ticket_flags(const struct command *cmd, const struct id16 *gid)
+{
+	bool reader = !group_may_share(cmd->t->reg, gid, &cmd->uid);
+	return (cmd->t->config.plaintext ? TICKET_PLAINTEXT : 0) | (reader ? TICKET_READER : 0);
 }
 
 enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct buf *out, uint32_t *life_ms,
@@ -54,14 +63,14 @@ enum shoal_err ticket_issue(struct command *cmd, const struct id16 *gid, struct 
 		return rc;
 	uint64_t wall = tracker_wall(t);
 	struct memo_ticket *mt = memo_ticket(tracker_memo(t), &cmd->uid, &cmd->c->device, gid);
-	if (ticket_again(cmd, mt, gid, wall, out, life_ms))
-		return SHOAL_OK;
 	*life_ms = t->config.ticket_life_s * 1000;
 	struct ticket ticket = {
-		.key_number = 1, .flags = t->config.plaintext ? TICKET_PLAINTEXT : 0, .uid = cmd->uid,
+		.key_number = 1, .flags = ticket_flags(cmd, gid), .uid = cmd->uid,
 		.device = cmd->c->device, .gid = *gid, .not_before_ms = wall, .not_after_ms = wall + *life_ms,
 		.user = slice_str(user_shown(t->reg, &cmd->uid, name)),
 	};
+	if (ticket_again(cmd, mt, &ticket, out, life_ms))
+		return SHOAL_OK;
 	if (ticket_seal(out, &ticket, t->config.ticket_key) != SHOAL_OK || out->failed)
 		return error_set(e, SHOAL_EINTERNAL, "the ticket cannot be signed");
 	keep_ticket(mt, &ticket, out);
@@ -155,7 +164,7 @@ static void add_leecher(void *arg, const struct leecher *l)
 	struct tracker *t = p->t;
 	const struct online *o = presence_endpoint(t->presence, &l->uid, &l->device);
 
-	if (!group_is_member(t->reg, &l->gid, &l->uid) ||
+	if (!group_may_share(t->reg, &l->gid, &l->uid) ||
 	    file_shared_by(t->reg, &l->gid, &l->fid, &l->uid, &l->device)) /* it has become a seeder */
 		return;
 	struct found_peer peer = { .uid = l->uid, .device = l->device, .addr = o != NULL ? o->addr : l->addr };
@@ -381,6 +390,10 @@ enum shoal_err command_announce(struct command *cmd, struct error *e)
 		.until_ms = tracker_now(t) + SYNC_ANNOUNCE_LEASE_MS,
 	};
 	peers_changed(t, &r.gid, &r.fid);
+	if (r.stopped == 0 && !group_may_share(t->reg, &r.gid, &cmd->uid)) { /* he asks for peers, and is none himself */
+		rep_announce_put(&cmd->reply, &rep);
+		return put_peers(cmd, &r.gid, &r.fid, e);
+	}
 	if (r.stopped != 0) {
 		(void)presence_announce_stop(t->presence, &l, tracker_now(t)); /* it may have run out by itself */
 		announce_tell(t, &l, 0);

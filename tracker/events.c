@@ -383,6 +383,36 @@ static void on_notice(struct tracker *t, const struct row *before, const struct 
 		event_note(t, &n.whom, kind, notice_text(&n, text));
 }
 
+/* What he shares counts now, or no longer: his own client compares, the others are told what has come or gone. */
+static void on_role(struct tracker *t, const struct row *before, const struct row *after)
+{
+	struct role_row was = { .role = ROLE_MEMBER }, is;
+	char group[NAME_SHOWN_MAX], text[NOTICE_TEXT_MAX];
+	const struct share_row *s;
+
+	if (after == NULL)
+		return;
+	role_row_read(after, &is);
+	if (before != NULL)
+		role_row_read(before, &was);
+	if ((was.role == ROLE_READER) == (is.role == ROLE_READER))
+		return;
+	mark_shares(t, &is.uid);
+	group_shown(t->reg, &is.gid, group);
+	if (is.role == ROLE_READER)
+		snprintf(text, sizeof(text), "you are a reader of '%s' now: you may download there, and share nothing", group);
+	else
+		snprintf(text, sizeof(text), "you are no longer only a reader of '%s': you may share there", group);
+	event_note(t, &is.uid, "role", text);
+	struct registry_iter it = registry_by(t->reg, INDEX_MEMBER_SHARES, is.gid.b, 16, is.uid.b, 16);
+	while ((s = registry_next(&it)) != NULL) {
+		if (s->phase == PHASE_OPEN && is_first_seeder(t, s))
+			tell_file(t, EVENT_FILE_ADDED, &s->key);
+		else if (s->phase == PHASE_OPEN && !file_has_seeder(t->reg, &s->key.gid, &s->key.fid))
+			tell_file(t, EVENT_FILE_REMOVED, &s->key);
+	}
+}
+
 /* Sessions that were opened with a password that is not the current one any more. */
 static void on_user(struct tracker *t, const struct row *before, const struct row *after)
 {
@@ -411,6 +441,7 @@ static void on_row(void *arg, const struct row *before, const struct row *after)
 	case TABLE_SESS: on_sess(ctx->t, before, after); break;
 	case TABLE_NOTICE: on_notice(ctx->t, before, after); break;
 	case TABLE_USER: on_user(ctx->t, before, after); break;
+	case TABLE_ROLE: on_role(ctx->t, before, after); break;
 	default: break;
 	}
 }

@@ -57,6 +57,7 @@ void memo_forget_all(struct memo *m); /* tickets stay */
 struct memo_ticket {
 	struct id16 uid, gid;
 	struct id32 device;
+	uint16_t flags;
 	uint64_t made_ms; /* wall clock, as in the ticket */
 	struct buf sealed;
 };

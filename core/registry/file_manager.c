@@ -63,7 +63,7 @@ static enum shoal_err check_upload(const struct registry *reg, const struct id16
 	enum shoal_err rc = name_check(NAME_FILE, up->name.data, up->name.len, e);
 
 	if (rc == SHOAL_OK)
-		rc = group_check_member(reg, gid, uid, e);
+		rc = group_check_share(reg, gid, uid, e);
 	if (rc == SHOAL_OK && up->piece_size != CONTENT_PIECE_SIZE)
 		rc = error_set(e, SHOAL_EUSAGE, "a piece size of %u: only %u is known", up->piece_size, CONTENT_PIECE_SIZE);
 	if (rc == SHOAL_OK && up->size > CONTENT_SIZE_MAX)
@@ -97,7 +97,7 @@ enum shoal_err file_upload(const struct registry *reg, struct op *op, const stru
 enum shoal_err file_share(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id32 *device,
                           const struct id16 *gid, const struct id16 *fid, struct error *e)
 {
-	enum shoal_err rc = group_check_member(reg, gid, uid, e);
+	enum shoal_err rc = group_check_share(reg, gid, uid, e);
 
 	if (rc != SHOAL_OK)
 		return rc;
@@ -113,7 +113,7 @@ static bool is_online(const struct presence *presence, const struct share_row *s
 	return presence == NULL || presence->online(presence->ctx, &s->key.uid, &s->device);
 }
 
-/* Whether somebody else who shares the file and is a member is online. */
+/* Whether somebody else who shares the file, and may, is online. */
 static bool another_online(const struct registry *reg, const struct id16 *gid, const struct id16 *fid,
                            const struct id16 *uid, const struct presence *presence)
 {
@@ -121,7 +121,7 @@ static bool another_online(const struct registry *reg, const struct id16 *gid, c
 	const struct share_row *s;
 
 	while ((s = registry_next(&it)) != NULL)
-		if (!id16_eq(&s->key.uid, uid) && group_is_member(reg, gid, &s->key.uid) && is_online(presence, s))
+		if (!id16_eq(&s->key.uid, uid) && group_may_share(reg, gid, &s->key.uid) && is_online(presence, s))
 			return true;
 	return false;
 }

@@ -14,7 +14,7 @@ static struct registry_iter shares_of_file(const struct registry *reg, const str
 
 static bool counts(const struct registry *reg, const struct share_row *s, const struct presence *presence)
 {
-	return s->phase == PHASE_OPEN && group_is_member(reg, &s->key.gid, &s->key.uid) &&
+	return s->phase == PHASE_OPEN && group_may_share(reg, &s->key.gid, &s->key.uid) &&
 	       (presence == NULL || presence->online(presence->ctx, &s->key.uid, &s->device));
 }
 

@@ -254,9 +254,14 @@ enum shoal_err group_accept_as(const struct registry *reg, struct op *op, const 
 
 enum shoal_err group_role_parse(struct slice word, enum member_role *role, struct error *e)
 {
-	if (!slice_eq_str(word, "admin") && !slice_eq_str(word, "member"))
-		return error_set(e, SHOAL_EUSAGE, "a role is 'admin' or 'member'");
-	*role = slice_eq_str(word, "admin") ? ROLE_ADMIN : ROLE_MEMBER;
+	if (slice_eq_str(word, "admin"))
+		*role = ROLE_ADMIN;
+	else if (slice_eq_str(word, "member"))
+		*role = ROLE_MEMBER;
+	else if (slice_eq_str(word, "reader"))
+		*role = ROLE_READER;
+	else
+		return error_set(e, SHOAL_EUSAGE, "a role is 'admin', 'member' or 'reader'");
 	return SHOAL_OK;
 }
 
@@ -271,7 +276,7 @@ enum shoal_err group_set_role(const struct registry *reg, struct op *op, const s
 	if (rc == SHOAL_OK && group_is_owner(reg, gid, who))
 		rc = error_set(e, SHOAL_EUSAGE, "the owner of '%s' has all rights already: hand the group over first",
 		               group_shown(reg, gid, group));
-	if (rc == SHOAL_OK && group_is_admin(reg, gid, who) != (role == ROLE_ADMIN))
+	if (rc == SHOAL_OK && group_given_role(reg, gid, who) != role)
 		put_role(op, gid, who, role);
 	return rc;
 }

@@ -33,12 +33,12 @@ enum shoal_err group_remove_member(const struct registry *reg, struct op *op, co
                                    struct error *e);
 enum shoal_err group_transfer(const struct registry *reg, struct op *op, const struct id16 *uid,
                               const struct id16 *gid, const struct id16 *who, struct error *e);
-/* Memberships, requests and shares in it are closed with it, as many as fit; group_sweep() goes on with the rest. */
 /* The owner gives a member a role. The op stays empty if he has it. */
 enum shoal_err group_set_role(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                               const struct id16 *who, enum member_role role, struct error *e);
-/* "admin", "member"; SHOAL_EUSAGE for other words. */
+/* "admin", "member", "reader"; SHOAL_EUSAGE for other words. */
 enum shoal_err group_role_parse(struct slice word, enum member_role *role, struct error *e);
+/* Memberships, requests and shares in it are closed with it, as many as fit; group_sweep() goes on with the rest. */
 enum shoal_err group_delete(const struct registry *reg, struct op *op, const struct id16 *uid, const struct id16 *gid,
                             struct error *e);
 
@@ -66,7 +66,14 @@ enum shoal_err group_check_member(const struct registry *reg, const struct id16 
                                   struct error *e);
 /* Whether he may answer requests and remove members: the owner, and admins. */
 bool group_is_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
-/* "owner", "admin", "member", "asked" or "". */
+/* Of a member who is not the owner. */
+enum member_role group_given_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
+/* A reader downloads; what he shares, or shared before, counts for nothing. */
+bool group_may_share(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
+/* SHOAL_OK, or SHOAL_EDENIED "not a member of 'team'", "a reader of 'team' may not share in it". */
+enum shoal_err group_check_share(const struct registry *reg, const struct id16 *gid, const struct id16 *uid,
+                                 struct error *e);
+/* "owner", "admin", "member", "reader", "asked" or "". */
 const char *group_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid);
 unsigned group_member_count(const struct registry *reg, const struct id16 *gid);
 unsigned group_asked_count(const struct registry *reg, const struct id16 *gid);

@@ -102,23 +102,46 @@ enum shoal_err group_check_member(const struct registry *reg, const struct id16 
 	return error_set(e, SHOAL_EDENIED, "not a member of '%s'", group_shown(reg, gid, name));
 }
 
-bool group_is_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
+/* The role that was given to a member in this membership; the owner's counts for nothing as long as he is that. */
+enum member_role group_given_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
 {
 	const struct role_row *role = registry_role(reg, gid, uid);
 
-	if (!group_is_member(reg, gid, uid))
-		return false;
-	if (group_is_owner(reg, gid, uid))
-		return true;
-	return role != NULL && role->role == ROLE_ADMIN && stamp_cmp(&role->at, &instance_of(reg, gid, uid)->accept) >= 0;
+	if (role == NULL || stamp_cmp(&role->at, &instance_of(reg, gid, uid)->accept) < 0)
+		return ROLE_MEMBER;
+	return role->role == ROLE_ADMIN || role->role == ROLE_READER ? (enum member_role)role->role : ROLE_MEMBER;
+}
+
+bool group_is_admin(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
+{
+	return group_is_member(reg, gid, uid) &&
+	       (group_is_owner(reg, gid, uid) || group_given_role(reg, gid, uid) == ROLE_ADMIN);
+}
+
+bool group_may_share(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
+{
+	return group_is_member(reg, gid, uid) &&
+	       (group_given_role(reg, gid, uid) != ROLE_READER || group_is_owner(reg, gid, uid));
+}
+
+enum shoal_err group_check_share(const struct registry *reg, const struct id16 *gid, const struct id16 *uid,
+                                 struct error *e)
+{
+	char name[NAME_SHOWN_MAX];
+	enum shoal_err rc = group_check_member(reg, gid, uid, e);
+
+	if (rc != SHOAL_OK || group_may_share(reg, gid, uid))
+		return rc;
+	return error_set(e, SHOAL_EDENIED, "a reader of '%s' may not share in it: ask its owner for the role of a member",
+	                 group_shown(reg, gid, name));
 }
 
 const char *group_role(const struct registry *reg, const struct id16 *gid, const struct id16 *uid)
 {
-	if (group_is_member(reg, gid, uid) && !group_is_owner(reg, gid, uid))
-		return group_is_admin(reg, gid, uid) ? "admin" : "member";
+	static const char *const words[] = { [ROLE_MEMBER] = "member", [ROLE_ADMIN] = "admin", [ROLE_READER] = "reader" };
+
 	if (group_is_member(reg, gid, uid))
-		return "owner";
+		return group_is_owner(reg, gid, uid) ? "owner" : words[group_given_role(reg, gid, uid)];
 	return group_has_asked(reg, gid, uid) ? "asked" : "";
 }
 

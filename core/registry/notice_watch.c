@@ -64,6 +64,11 @@ static void watch_sess(struct registry *reg, const struct record *rec, const str
 
 /* -- roles */
 
+static struct slice role_word(uint8_t role)
+{
+	return slice_str(role == ROLE_ADMIN ? "admin" : role == ROLE_READER ? "reader" : "member");
+}
+
 /* A role that comes behind a later one was given on another side at the same time: operations come in causal order. So was
  * one for somebody who is no member: he had left there. */
 static void watch_role(struct registry *reg, const struct record *rec, const struct row *before,
@@ -96,7 +101,7 @@ static void watch_role(struct registry *reg, const struct record *rec, const str
 	} else if (mine.role != theirs.role && stamp_cmp(&mine.at, &theirs.at) > 0) {
 		notice_put(&reg->found, &(struct notice_draft){ "role-lost", &theirs.uid, slice_of(about, sizeof(about)),
 		                                                notice_group_name(reg, &theirs.gid),
-		                                                slice_str(theirs.role == ROLE_ADMIN ? "admin" : "member"),
+		                                                role_word(theirs.role),
 		                                                &rec->stamp });
 	}
 }

@@ -78,7 +78,8 @@ enum close_reason {
 /* Who is not the owner. A role counts for the membership it was given in, not for a later one. */
 enum member_role {
 	ROLE_MEMBER = 1,
-	ROLE_ADMIN = 2, /* answers requests, removes members */
+	ROLE_ADMIN = 2,  /* answers requests, removes members */
+	ROLE_READER = 3, /* downloads, shares nothing */
 };
 
 /* Keys. Instances (mem, share, sess) end in the dot of the operation that made them; vectors rest on that. */

@@ -13,7 +13,10 @@
 #define TICKET_MAX 256 /* sealed */
 #define TOKEN_MAX 256
 
-enum { TICKET_PLAINTEXT = 1 }; /* flags: the cluster lets its peers talk in the clear */
+enum { /* flags */
+	TICKET_PLAINTEXT = 1, /* the cluster lets its peers talk in the clear */
+	TICKET_READER = 2,    /* its holder gives nothing to others */
+};
 
 #define TICKET_FIELDS(F)                                                                                \
 	F(u16, key_number) F(u16, flags) F(id16, uid) F(id32, device) F(id16, gid) F(u64, not_before_ms) \

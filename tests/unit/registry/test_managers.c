@@ -270,6 +270,42 @@ static enum shoal_err remove_one(struct lab *t, const struct id16 *by, const str
 	return RUN(t, OP_REMOVE_MEMBER, group_remove_member(t->reg, &t->op, by, gid, who, slice_str(""), &t->e));
 }
 
+/* What he shares counts again when he is a member again, and he is not asked for it. */
+static void readers_share_nothing(void)
+{
+	struct lab *t = lab_new(1);
+	struct id16 ann = lab_user(t, "ann"), bob = lab_user(t, "bob"), fid, other;
+	struct id16 gid = lab_group(t, &ann, "team");
+	enum member_role role;
+	bool joined;
+
+	lab_member(t, &ann, &gid, &bob);
+	CHECK_INT(lab_upload(t, &bob, 2, &gid, "plan", 1, &fid, &joined), ==, SHOAL_OK);
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_READER), ==, SHOAL_OK);
+	CHECK_STR(group_role(t->reg, &gid, &bob), "reader");
+	CHECK(group_is_member(t->reg, &gid, &bob) && !group_is_admin(t->reg, &gid, &bob) && !group_may_share(t->reg, &gid, &bob));
+	CHECK(!file_has_seeder(t->reg, &gid, &fid));
+	SAYS(t, lab_upload(t, &bob, 2, &gid, "draft", 2, &other, &joined), SHOAL_EDENIED,
+	     "a reader of 'team' may not share in it: ask its owner for the role of a member");
+	CHECK_INT(lab_upload(t, &ann, 1, &gid, "plan", 1, &fid, &joined), ==, SHOAL_OK);
+	CHECK_INT(RUN(t, OP_UPDATE_FILE_INFO,
+	              file_share(t->reg, &t->op, &bob, &(struct id32){ { 3 } }, &gid, &fid, &t->e)), ==, SHOAL_EDENIED);
+	size_t records = t->n;
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_READER), ==, SHOAL_OK); /* nothing new */
+	CHECK_INT(t->n, ==, records);
+
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_MEMBER), ==, SHOAL_OK);
+	CHECK(group_may_share(t->reg, &gid, &bob));
+	CHECK(file_shared_by(t->reg, &gid, &fid, &bob, &(struct id32){ { 2, 0, 0xde } }));
+	CHECK_INT(give_role(t, &ann, &gid, &bob, ROLE_READER), ==, SHOAL_OK);
+	CHECK_INT(lab_leave(t, &ann, &gid), ==, SHOAL_OK); /* bob has inherited the group: an owner may do everything */
+	CHECK_STR(group_role(t->reg, &gid, &bob), "owner");
+	CHECK(group_may_share(t->reg, &gid, &bob));
+	CHECK_INT(group_role_parse(slice_str("reader"), &role, NULL), ==, SHOAL_OK);
+	CHECK_INT(role, ==, ROLE_READER);
+	lab_free(t);
+}
+
 static void admins_answer_requests_and_remove_members(void)
 {
 	struct lab *t = lab_new(1);
@@ -484,7 +520,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_new_password_ends_other_sessions_everywhere), TEST(a_lost_name_shows_as_an_alias_that_works),
 	TEST(joining_takes_a_request_and_an_accept), TEST(requests_can_be_refused_and_withdrawn),
 	TEST(the_owner_leaves_and_the_earliest_takes_over), TEST(a_group_is_handed_over),
-	TEST(members_are_removed_and_groups_deleted), TEST(admins_answer_requests_and_remove_members), TEST(groups_are_listed),
+	TEST(members_are_removed_and_groups_deleted), TEST(readers_share_nothing), TEST(admins_answer_requests_and_remove_members), TEST(groups_are_listed),
 	TEST(files_are_uploaded_joined_and_refused), TEST(a_downloader_becomes_a_seeder),
 	TEST(the_last_active_seeder_takes_the_file_away), TEST(other_content_elsewhere_keeps_both_readable),
 };
