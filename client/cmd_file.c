@@ -112,6 +112,7 @@ static enum shoal_err ask_download(struct cmd_run *run, struct error *e)
 	c->opts.limit = (uint64_t)value_get_int(opts, "limit", 0);
 	c->opts.timeout_ms = (uint32_t)value_get_int(opts, "timeout", 0);
 	c->opts.wait_for_seeder_ms = (uint32_t)value_get_int(opts, "wait_for_seeder", 0);
+	c->opts.pieces_only = strcmp(value_get_text(opts, "verify", ""), "pieces") == 0;
 	c->opts.no_share = !value_get_bool(opts, "keep_sharing", true);
 	return cmd_ask(run, c, e);
 }
@@ -350,6 +351,7 @@ static const struct cmd_opt download_opts[] = {
 	{ "timeout", ARG_SECONDS, .help = "from the start; then timeout, or no_seeder if nobody was there" },
 	{ "wait_for_seeder", ARG_SECONDS, .help = "how long to wait for the first seeder (30 s), then no_seeder" },
 	{ "keep_sharing", ARG_BOOL, .help = "false: does not become a seeder" },
+	{ "verify", ARG_STRING, "all|pieces", "all is usual: each piece, and then the whole file's hash; pieces leaves out the latter, and is quicker" },
 	{ 0 },
 };
 static const struct cmd_opt list_opts[] = {

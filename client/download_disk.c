@@ -51,7 +51,7 @@ static void run_open(struct task *task)
 	if (dl->task_rc == SHOAL_OK) {
 		struct storage_options o = {
 			.folder = folder, .name = name, .meta = dl->meta, .on_exists = policies[dl->job.opts.on_exists],
-			.pool = dl->job.t->workers, .progress = &dl->progress, .log = dl->job.t->log,
+			.pieces_only = dl->job.opts.pieces_only, .pool = dl->job.t->workers, .progress = &dl->progress, .log = dl->job.t->log,
 		};
 		dl->task_rc = storage_open(&o, &dl->st, &dl->task_error);
 	}
@@ -61,7 +61,7 @@ static void run_open(struct task *task)
 
 static void make_front(struct download *dl)
 {
-	if (dl->front == NULL && !dl->front_broken)
+	if (dl->front == NULL && !dl->front_broken && !dl->job.opts.pieces_only)
 		dl->front_broken = storage_front_new(dl->st, &dl->front, &dl->front_error) != SHOAL_OK;
 }
 

@@ -56,6 +56,7 @@ struct call_opts {
 	uint32_t timeout_ms;      /* the job's; 0: none */
 	uint32_t wait_for_seeder_ms;
 	bool no_share;            /* keep_sharing = false */
+	bool pieces_only;         /* verify = "pieces" */
 	bool keep_part;
 	char name[JOB_NAME_MAX];  /* upload: share under this name; empty: the file's own */
 	uint64_t size;            /* upload: as the asker saw it, shown until the job has looked itself */

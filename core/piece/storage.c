@@ -363,6 +363,7 @@ static struct storage *storage_alloc(const struct storage_options *o)
 	st->meta = o->meta;
 	st->log = o->log;
 	st->on_exists = o->on_exists;
+	st->pieces_only = o->pieces_only;
 	snprintf(st->asked, sizeof(st->asked), "%s", o->name);
 	st->flush_bytes = o->flush_bytes != 0 ? o->flush_bytes : STORAGE_FLUSH_BYTES;
 	st->folder = st->part = st->journal = -1;

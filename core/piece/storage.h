@@ -53,6 +53,7 @@ struct storage_options {
 	const struct metainfo *meta; /* complete and verified; borrowed until storage_close() */
 	enum storage_exists on_exists;
 	bool sparse;                /* do not preallocate */
+	bool pieces_only;           /* storage_finish() does not hash the whole file: each piece was verified */
 	uint64_t flush_bytes;       /* 0: STORAGE_FLUSH_BYTES */
 	struct workers *pool;       /* RESUME has to hash a finished file: helpers for that; NULL: alone */
 	struct file_hash_progress *progress; /* its progress and cancel; may be NULL */

@@ -14,7 +14,7 @@ static bool nothing_to_do(const struct storage *st)
 	return st->settled || st->start == STORAGE_COMPLETE || st->start == STORAGE_SKIPPED;
 }
 
-/* All pieces and the whole-file hash. */
+/* All pieces, and the whole-file hash unless the pieces are to do. */
 static enum shoal_err check_whole(struct storage *st, struct storage_front *front, struct error *e)
 {
 	struct storage_front *own = NULL;
@@ -25,6 +25,8 @@ static enum shoal_err check_whole(struct storage *st, struct storage_front *fron
 		return SHOAL_OK;
 	if (!storage_has_all(st))
 		return error_set(e, SHOAL_EINTERNAL, "'%s' is not complete", st->path);
+	if (st->pieces_only)
+		return SHOAL_OK;
 	if (front == NULL) {
 		rc = storage_front_new(st, &own, e);
 		front = own;

@@ -29,6 +29,7 @@ struct storage {
 	const struct metainfo *meta;
 	struct log *log;
 	enum storage_exists on_exists;
+	bool pieces_only;
 	enum storage_start start;
 	char asked[STORED_NAME_MAX + 1]; /* the name as it was asked for, which RENAME numbers */
 	uint64_t flush_bytes;

@@ -162,7 +162,7 @@ function upload_file(path, group, opts) end
 ---@param group string
 ---@param file string
 ---@param dest? string
----@param opts? {wait?: boolean, order?: "rarest"|"sequential"|"random", limit?: number|string, on_exists?: "resume"|"skip"|"replace"|"rename"|"fail", timeout?: number|string, wait_for_seeder?: number|string, keep_sharing?: boolean}
+---@param opts? {wait?: boolean, order?: "rarest"|"sequential"|"random", limit?: number|string, on_exists?: "resume"|"skip"|"replace"|"rename"|"fail", timeout?: number|string, wait_for_seeder?: number|string, keep_sharing?: boolean, verify?: "all"|"pieces"}
 ---@return shoal.job?, shoal.err?
 function download_file(group, file, dest, opts) end
 

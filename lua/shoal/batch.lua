@@ -8,7 +8,7 @@ local fs = require "shoal.fs"
 
 local M = {}
 local JOBS, RETRIES, FIRST_PAUSE, LONGEST_PAUSE = 8, 3, 1, 30
-local ITEM_OPTIONS = { "order", "limit", "on_exists", "timeout", "wait_for_seeder", "keep_sharing" }
+local ITEM_OPTIONS = { "order", "limit", "on_exists", "timeout", "wait_for_seeder", "keep_sharing", "verify" }
 
 -- A call whose failure is nil, err also under --strict, where commands raise it.
 function M.try(fn, ...)

@@ -4,6 +4,7 @@ local M = {}
 local SEEDER_KIB, LEECHER_KIB = 32 * 1024, 64 * 1024 -- anonymous memory, whatever the size and the number of peers
 
 local shown = { limit = "limit program", plain = "shoal, in the clear", tls = "shoal, TLS 1.3",
+  plain_pieces = "shoal, clear, pieces only", tls_pieces = "shoal, TLS, pieces only",
   upload = "shoal upload_file", curl_pipe = "nginx + curl, tee, SHA-256", curl = "nginx + curl, then SHA-256",
   transmission = "transmission (over veth)", openssl = "openssl dgst -sha256", cp = "cp -r" }
 local HEAD = "  %-27s %8s %17s %7s %7s %11s %12s %8s"

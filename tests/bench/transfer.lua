@@ -1,5 +1,6 @@
 -- One measurement of shoal: PATH, a file or a folder, from SEEDERS clients to LEECHERS clients at once.
---   shoal --test tests/bench/transfer.lua -- PATH [plain|tls] [SEEDERS] [LEECHERS] [VARIANT]
+--   shoal --test tests/bench/transfer.lua -- PATH [plain|tls|plain-pieces|tls-pieces] [SEEDERS] [LEECHERS] [VARIANT]
+-- (-pieces: verify="pieces", without the whole-file hash)
 -- Prints RESULT key=value...: seconds until the last leecher has it verified, seconds of the last upload_file, CPU
 -- seconds of all seeders and all leechers together, the largest anonymous memory of one of each, and what part each seeder
 -- gave, in percent. What was received is compared with PATH after the clock has stopped.
@@ -10,6 +11,7 @@ local proc = require "shoal.proc"
 
 local path, mode, nseeders, nleechers = arg[1], arg[2] or "tls", tonumber(arg[3] or "1"), tonumber(arg[4] or "1")
 local stopped = arg[5] == "stopped"
+local opts = mode:find("-pieces", 1, true) and { verify = "pieces" } or nil
 local in_net = (os.getenv("BENCH_NET") or "") ~= ""
 local SECONDS = 110
 
@@ -74,7 +76,7 @@ local function fetch(leechers, names, waited)
   local posts, jobs = {}, {}
   for i, l in ipairs(leechers) do
     posts[i] = {}
-    for k, name in ipairs(names) do posts[i][k] = l:post("download_file", "g", name, l.dir .. "/got/") end
+    for k, name in ipairs(names) do posts[i][k] = l:post("download_file", "g", name, l.dir .. "/got/", opts) end
   end
   for i, l in ipairs(leechers) do
     jobs[i] = {}
@@ -109,7 +111,7 @@ local function wait_and_count(job)
 end
 
 T.case("transfer", function(t)
-  local c = t.cluster{ trackers = 1, plaintext = mode == "plain", host = in_net and "10.77.0.1" or nil }
+  local c = t.cluster{ trackers = 1, plaintext = mode:find("^plain") ~= nil, host = in_net and "10.77.0.1" or nil }
   local paths, names = files_in(path)
   local seeders = add_clients(c, "seeder", nseeders, 0)
   t.ok(seeders[1]:create_group("g"))
@@ -120,7 +122,7 @@ T.case("transfer", function(t)
   local t0 = proc.mono()
   local shares = ""
   if #names == 1 and nseeders > 1 and nleechers == 1 then
-    shares = wait_and_count(leechers[1]:download_file("g", names[1], leechers[1].dir .. "/got/"))
+    shares = wait_and_count(leechers[1]:download_file("g", names[1], leechers[1].dir .. "/got/", opts))
   else
     fetch(leechers, names, waited)
   end

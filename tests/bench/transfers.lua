@@ -68,6 +68,8 @@ local contenders = {
   limit = { run = function(_, path) return { build .. "/tests/bench/limit", path, work_folder() .. "/copy" } end },
   plain = { run = shoal_with "plain" },
   tls = { run = shoal_with "tls" },
+  plain_pieces = { run = shoal_with "plain-pieces" },
+  tls_pieces = { run = shoal_with "tls-pieces" },
   upload = { run = shoal_with "plain", time = "upload" },
   libtorrent = { run = peer "libtorrent", needs = "/usr/bin/python3 -c 'import libtorrent'" },
   aria2 = { run = peer "aria2", rounds = 1, needs = "command -v aria2c && command -v /usr/bin/python3" },
@@ -81,20 +83,20 @@ local contenders = {
   openssl = { run = timed "openssl dgst -sha256 \"$1\" >/dev/null", needs = "command -v openssl" },
   cp = { run = timed "cp -r \"$1\" \"$2\"" },
 }
-local ours = { limit = true, plain = true, tls = true, upload = true }
+local ours = { limit = true, plain = true, tls = true, plain_pieces = true, tls_pieces = true, upload = true }
 
 -- -- the cases. Targets: {who, "ratio", x}: limit / seconds >= x; {who, "times", other, x}: seconds <= x * the other's;
 -- {who, "link", x}: seconds <= x * size / the rate of a link; {who, "floor", x}: as ratio, and the run fails.
 
 local cases = {
   { name = "A", what = "1 seeder -> 1 leecher, in the clear", size = GIB, rounds = 3,
-    who = { "limit", "plain", "libtorrent", "curl_pipe", "aria2" },
-    targets = { { "plain", "ratio", 0.65 }, { "plain", "floor", 0.5 } } },
+    who = { "limit", "plain", "plain_pieces", "libtorrent", "curl_pipe", "aria2" },
+    targets = { { "plain", "ratio", 0.65 }, { "plain_pieces", "ratio", 0.90 }, { "plain", "floor", 0.5 } } },
   { name = "A-transmission", what = "as A, beside transmission", size = GIB, rounds = 1,
     who = { "limit", "plain", "transmission" }, targets = { { "plain", "times", "transmission", 1.0 } } },
   { name = "A-tls", what = "1 seeder -> 1 leecher, encrypted", size = GIB, rounds = 3,
-    who = { "limit", "tls", "libtorrent" },
-    targets = { { "tls", "ratio", 0.45 }, { "tls", "times", "libtorrent", 1.0 } } },
+    who = { "limit", "tls", "tls_pieces", "libtorrent" },
+    targets = { { "tls", "ratio", 0.45 }, { "tls_pieces", "ratio", 0.55 }, { "tls", "times", "libtorrent", 1.0 } } },
   { name = "B", what = "as A, 3.6 GB", size = 3600000000, rounds = 1, who = { "limit", "plain", "libtorrent" },
     targets = { { "plain", "ratio", 0.85 } } },
   { name = "C", what = "4 seeders -> 1 leecher", size = GIB, rounds = 3, seeders = 4,

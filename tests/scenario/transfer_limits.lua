@@ -184,6 +184,14 @@ T.case("paused, nothing comes; resumed, nothing comes twice", function(t)
 end)
 
 -- The verified pieces of a sequential download are always the first ones: as much of the part file is right.
+T.case("verify = pieces", function(t)
+  local c = group(t, "bob")
+  local path = share(t, c, "song", 16 * MiB + 1)
+  took(t, c.bob:download_file("g", "song", c.bob.dir .. "/song", { verify = "pieces" }), path)
+  local _, err = c.bob:download_file("g", "song", c.bob.dir .. "/other", { verify = "nothing" })
+  t.match(tostring(err), "all|pieces")
+end)
+
 T.case("sequential order", function(t)
   local c = group(t, "bob")
   local path = share(t, c, "song", 16 * MiB)

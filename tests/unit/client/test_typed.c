@@ -175,7 +175,7 @@ static void tab_completes_what_is_known(void)
 	check_completed("reject_request team x list_me", 22, "");
 	check_completed("x = list_me", 4, "list_members");
 	check_completed("list_files team ", 16, " all= glob= sort=");
-	check_completed("download_file team x ", 21, " wait= order= limit= on_exists= timeout= wait_for_seeder= keep_sharing=");
+	check_completed("download_file team x ", 21, " wait= order= limit= on_exists= timeout= wait_for_seeder= keep_sharing= verify=");
 	check_completed("download_file team x wait", 21, "wait wait= wait_for_seeder=");
 	check_completed("logi", 0, "login");
 	check_completed("log", 0, "log login logout");

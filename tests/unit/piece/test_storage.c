@@ -182,6 +182,27 @@ static void nothing_incomplete_gets_the_name(void)
 	lab_free(&l);
 }
 
+/* verify="pieces": an uploader whose whole-file hash is none of that file is not found out; what is missing is. */
+static void if_asked_to_the_pieces_are_enough(void)
+{
+	struct lab l = lab_new(3 * PIECE_SIZE);
+	struct error e = { 0 };
+
+	l.mi->file_hash.b[0] ^= 1;
+	for (int only = 0; only <= 1; only++) {
+		l.options.pieces_only = only;
+		struct storage *st = must_open(&l, STORAGE_FRESH);
+		fetch(&l, st, 0, 2);
+		CHECK_INT(storage_finish(st, NULL, &e), ==, SHOAL_EINTERNAL);
+		fetch(&l, st, 2, 3);
+		CHECK_INT(storage_finish(st, NULL, &e), ==, only ? SHOAL_OK : SHOAL_EINTEGRITY);
+		CHECK(exists(&l, "song.flac") == only);
+		storage_discard(st);
+	}
+	CHECK(holds(&l, "song.flac", l.data, 3 * PIECE_SIZE));
+	lab_free(&l);
+}
+
 static void two_never_write_the_same_part(void)
 {
 	struct lab l = lab_new(2 * PIECE_SIZE);
@@ -832,7 +853,7 @@ static void no_memory_is_an_answer(void)
 
 static const struct CMUnitTest tests[] = {
 	TEST(every_odd_size_arrives),
-	TEST(nothing_incomplete_gets_the_name),
+	TEST(nothing_incomplete_gets_the_name), TEST(if_asked_to_the_pieces_are_enough),
 	TEST(two_never_write_the_same_part),
 	TEST(a_killed_download_goes_on),
 	TEST(another_content_starts_over),
