@@ -78,6 +78,7 @@ help:
 	@echo 'make fuzz T=60  run each fuzz target for T seconds (needs clang); FUZZ=link: only that one'
 	@echo 'make fuzz-planted T=60   the same with a bug planted for each target: all must be found'
 	@echo 'make mutants    plant bugs, one at a time: the simulations must find each'
+	@echo 'make chaos-mutants  the same bugs in real trackers: which of them does chaos find? CHAOS_MUTANTS=name CHAOS_SEEDS=5'
 	@echo 'make soak T=600 the simulations on fresh seeds for T seconds, a sixth of it chaos; make chaos T=600: only that'
 	@echo 'make reference  docs/api.md, manual pages and files for editors, from the table of commands'
 	@echo 'make lint       clang-tidy, shellcheck, luac -p, as far as they are installed'
@@ -156,10 +157,26 @@ $(B)/mutants/%/sim_clients: $(SIM_WHOLE)
 mutants: $(PLANTED)
 	tests/mutants.sh $(MUTANT_SEEDS) $^
 # Fresh seeds for T seconds; prints what ran.
-soak: all $(SKEW) $(SIM_TESTS) $(PLANTED)
+soak: all $(SKEW) $(B)/tests/chaos/shoal-tracker $(SIM_TESTS) $(PLANTED)
 	tests/soak.sh $(T) $(B)
-chaos: all $(SKEW)
+chaos: all $(SKEW) $(B)/tests/chaos/shoal-tracker
 	tests/chaos/soak.sh $(T) $(B)
+# A tracker for tests/chaos: its log is cut after seconds, so that snapshots are sent; one with each of the planted bugs.
+build_chaos = for f in $$(grep -lE 'SYNC_KEEP_LOG_MS|SYNC_CUT_MS$(1)' core/*/*.c); do \
+		$(CC) $(CFLAGS) -DSYNC_LOG_KEPT_S=4 $(2) -c $$f -o $@.$$(basename $$f .c).o || exit 1; done; \
+	$(CC) $(CFLAGS) $(LDFLAGS) $@.*.o $(B)/tracker/main.o $(foreach f,$(below.tracker),$(B)/lib$(f).a) $(LIBS.tracker) -o $@
+CHAOS_MUTANTS ?= $(MUTANTS)
+$(B)/tests/chaos/shoal-tracker: $(B)/shoal-tracker
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(call build_chaos,,)
+$(B)/chaos-mutants/%/shoal-tracker: $(B)/shoal-tracker
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(call build_chaos,|PLANTED\($*\),-DMUTANT=MUTANT_$*)
+CHAOS_SEEDS ?= 5
+chaos-mutants: all $(SKEW) $(CHAOS_MUTANTS:%=$(B)/chaos-mutants/%/shoal-tracker)
+	tests/chaos/mutants.sh $(CHAOS_SEEDS) $(B) $(CHAOS_MUTANTS)
 
 BENCH_LOAD := $(call obj,$(wildcard tests/bench/load/*.c))
 $(B)/tests/bench/tracker_%: $(B)/tests/bench/tracker_%.o $(BENCH_LOAD) $(foreach f,$(below.tracker),$(B)/lib$(f).a)
@@ -273,6 +290,6 @@ endif
 clean:
 	rm -rf $(B)
 
-.PHONY: mutants soak chaos all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds fuzz-planted fuzz-planted-run reference lint install clean
+.PHONY: mutants soak chaos chaos-mutants all help deps unit unit-asan check check-nodeps check-asan check-tsan demo bench bench-tracker bench-move fuzz fuzz-build fuzz-run fuzz-seeds fuzz-planted fuzz-planted-run reference lint install clean
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -31,6 +31,10 @@
 #include "core/sync/sync.h"
 #include "core/wire/sync_msg.h"
 
+#ifndef SYNC_LOG_KEPT_S
+#define SYNC_LOG_KEPT_S 4000 /* over an hour: request ids are found again in the log at a restart; tests/chaos has less */
+#endif
+
 enum sync_limits {
 	SYNC_BACKOFF_MIN_MS = 200,
 	SYNC_BACKOFF_MAX_MS = 2000,
@@ -58,11 +62,11 @@ enum sync_limits {
 	SYNC_LEASE_ANSWER_MS = 30000, /* to the end of the answer; then it is asked again */
 	SYNC_LEASE_TICK_MS = 20,    /* between the frames of an answer */
 	SYNC_DIGEST_MS = 60000,
-	SYNC_CUT_MS = 60000,
+	SYNC_CUT_MS = SYNC_LOG_KEPT_S < 240 ? SYNC_LOG_KEPT_S * 250 : 60000,
 	SYNC_PLAN_MS = 600000,      /* a look for what is too much or too old of the log reads it */
 	SYNC_LOG_AGE_MS = 7 * 24 * 3600 * 1000,
 	SYNC_LOG_BYTES = 256 << 20,
-	SYNC_KEEP_LOG_MS = 4000000, /* over an hour: request ids are found again in the log at a restart */
+	SYNC_KEEP_LOG_MS = SYNC_LOG_KEPT_S * 1000,
 	SYNC_ALONE_MS = 3600000,
 	SYNC_FETCHES = 8,           /* contents asked for at once */
 	SYNC_FETCH_MS = 5000,       /* for one chunk */

@@ -134,7 +134,7 @@ function Tracker:listening() return proc.listens(self.cluster.host, self.port) e
 function Tracker:launch_tracker()
   local c = self.cluster
   local argv = table.move(self.before or {}, 1, #(self.before or {}), 1, {}) -- words that start it elsewhere
-  for _, word in ipairs{ binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
+  for _, word in ipairs{ self.program or binary "shoal-tracker", "--scrypt-ln", "10", "--login-rate", "0", "--create-rate", "0",
     "--data", self.dir, "--cluster-key", c.dir .. "/cluster.key" } do argv[#argv + 1] = word end
   if c.plaintext then argv[#argv + 1] = "--plaintext" end
   for _, word in ipairs(c.tracker_args) do argv[#argv + 1] = word end

@@ -205,7 +205,7 @@ local seed = number("CHAOS_SEED", os.time() * 1000 % 2147483647 + math.random(10
 T.case("the checker notices what is wrong", require("checker").test)
 
 T.case("chaos", function(t)
-  t.keep_failed = true
+  t.keep_failed = (os.getenv("CHAOS_KEEP") or "") ~= "no"
   print(("# seeds %d"):format(seed))
   math.randomseed(seed)
   run(t, seed)

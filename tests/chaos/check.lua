@@ -3,7 +3,19 @@
 local check = {}
 
 local function possible(e) return e.outcome ~= "fail" end
+local SAME = "same.bin" -- one content, shared by many, stopped by nobody
 local function hot(name) return name:find("^hot") ~= nil end
+
+-- What a stamp says of time: whole, it orders all operations.
+local function earlier(a, b)
+  local x, y = {}, {}
+  for word in a:gmatch("%x+") do x[#x + 1] = tonumber(word, 16) end
+  for word in b:gmatch("%x+") do y[#y + 1] = tonumber(word, 16) end
+  for i = 1, 4 do
+    if x[i] ~= y[i] then return math.ult(x[i], y[i]) end
+  end
+  return false
+end
 
 -- Entries about one group, in the order of their beginning; each client's own are in its own order.
 local function by_group(history)
@@ -40,6 +52,7 @@ local function standing(entries, user)
       if s.must and e.outcome == "ok" and e.t0 > s.since then s.accept = e end
     end
     if e.op == "create_group" and e.client == user and possible(e) then s.may_be_member = true end
+    if e.op == "set_role" and e.args[2] == user and e.args[3] == "reader" and possible(e) then s.reader = true end
   end
   return s
 end
@@ -95,7 +108,11 @@ local function check_files(world, group, entries, standings, say)
       local hash = e.args[3]
       local f = known[hash] or { user = e.client, name = e.args[2], must = false, may = false }
       known[hash] = f
-      if e.op == "upload_file" and possible(e) then
+      if e.args[2] == SAME then
+        local s = standings[e.client]
+        f.may = f.may or possible(e)
+        if e.outcome == "ok" and s.must and not s.left and not s.reader and s.made then f.user, f.must = e.client, true end
+      elseif e.op == "upload_file" and possible(e) then
         f.may, f.must, f.late = true, e.outcome == "ok", e.outcome ~= "ok" or e.shaken
       elseif e.op == "stop_share" and possible(e) then
         f.must, f.may = false, e.outcome ~= "ok" or e.shaken or f.late
@@ -104,7 +121,7 @@ local function check_files(world, group, entries, standings, say)
   end
   for hash, f in pairs(known) do
     local s = standings[f.user]
-    if f.must and s.must and not s.left and s.made and not files[hash] then
+    if f.must and s.must and not s.left and not s.reader and s.made and not files[hash] then
       say("%s shared '%s' in %s: that is lost", f.user, f.name, group)
     end
     if files[hash] and not f.may and not world.lacks[f.user] then say("'%s' in %s was stopped and is there", f.name, group) end
@@ -116,17 +133,23 @@ end
 
 -- Names that several want: each who was told that he has one has a group of it, alone; the others know.
 local function check_hot(world, history, say)
-  local got, may = {}, {}
+  local got, may, first = {}, {}, {}
   for _, e in ipairs(history) do
     if e.op == "create_group" and hot(e.args[1]) and possible(e) then
       may[e.args[1] .. " " .. e.client] = true
-      if e.outcome == "ok" then got[e.args[1] .. " " .. e.client] = true end
+      if e.outcome == "ok" then got[e.args[1] .. " " .. e.client] = e end
+      local best = first[e.args[1]]
+      if e.stamp and (not best or earlier(e.stamp, best.stamp)) then first[e.args[1]] = e end
     end
   end
   for name, row in pairs(world.groups) do
     if hot(name) then
       local key = name:match("^[^~]+") .. " " .. row.owner
       if not may[key] then say("nobody has made %s, which belongs to %s", name, row.owner) end
+      -- Whoever was not answered may have been the first.
+      if first[name] and first[name].client ~= row.owner and got[key] then
+        say("%s belongs to %s: %s was before him", name, row.owner, first[name].client)
+      end
       may[key], got[key] = nil, nil
       if name:find("~", 1, true) and not told(world, row.owner, name) then say("%s was not told of %s", row.owner, name) end
     end

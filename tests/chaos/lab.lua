@@ -6,7 +6,9 @@ local Lab = {}
 Lab.__index = Lab
 local PORT = 5000 -- in a namespace of its own every port is free
 local SKEWS = { 0, 0, 700, -1500, 9000, -20000 } -- ms; a tracker that is a minute off refuses changes
-local FLUSHES = { 0, 5000, 30000 } -- us that a flush takes longer: more is under way when a tracker is killed
+-- us that a flush takes longer: while it does, what comes is neither on the disk nor answered. One tracker has the slowest.
+local FLUSHES = { 0, 5000, 30000 }
+local SLOWEST = 300000
 
 local function exists(path)
   local f = io.open(path)
@@ -30,6 +32,13 @@ function Lab.new(t, opts)
   end
   if net then lab:place_trackers(opts.trackers) end
   lab.trackers = lab.cluster.trackers
+  -- One whose log is cut after seconds, so that who was away gets snapshots; CHAOS_TRACKER is another.
+  lab.program = os.getenv("CHAOS_TRACKER") or shoal.build_folder .. "/tests/chaos/shoal-tracker"
+  if not exists(lab.program) then
+    lab.program = nil
+    print("# logs are not cut: no " .. shoal.build_folder .. "/tests/chaos/shoal-tracker")
+  end
+  lab.slowest = math.random(#lab.trackers)
   for i, tracker in ipairs(lab.trackers) do
     lab:prepare(i, tracker)
     tracker:start()
@@ -53,6 +62,7 @@ function Lab:place_trackers(n)
 end
 
 function Lab:prepare(i, tracker)
+  tracker.program = self.program
   tracker.listening = function(self)
     local connection = proc.connect(self.dir .. "/control")
     if connection then connection:close() end
@@ -60,6 +70,7 @@ function Lab:prepare(i, tracker)
   end
   if not self.skew then return end
   local skew, flush = SKEWS[math.random(#SKEWS)], FLUSHES[math.random(#FLUSHES)]
+  if i == self.slowest then flush = SLOWEST end
   local preload = ("LD_PRELOAD=%s:%s"):format(self.skew, (self.skew:gsub("skew%.so$", "flush.so")))
   tracker.before = tracker.before or {}
   for _, word in ipairs{ "env", preload, "SKEW_MS=" .. skew, "FLUSH_US=" .. flush } do table.insert(tracker.before, word) end

@@ -1,7 +1,7 @@
 -- Clients that give commands at random, and the history of what they were told.
 --
 -- Each client is one user and gives one command at a time. An entry of the history:
---   { n, client, op, args, t0, t1, outcome = "ok" | "fail" | "unknown", code, message }
+--   { n, client, op, args, t0, t1, outcome = "ok" | "fail" | "unknown", stamp, code, message }
 -- A failure is "unknown" as well if the connection broke meanwhile: the command may have had its effect at a tracker whose
 -- answer was lost, before another one refused it. What a client must see of its own is checked with each list it gets.
 local proc = require "shoal.proc"
@@ -10,9 +10,13 @@ local Load = {}
 Load.__index = Load
 local REFUSED = { auth = true, denied = true, not_found = true, exists = true, conflict = true, usage = true, quota = true }
 Load.HOT_GROUPS, Load.HOT_USERS = 3, 3
+Load.SAME = "same.bin" -- a file with the same content, whoever shares it; nobody stops it
+Load.ROLES = { "admin", "admin", "member", "reader" }
+local GROUPS, RECENT = 2, 4 -- few groups and the latest requests, so that several answer the same one
 
 function Load.new(lab, log)
-  local load = setmetatable({ lab = lab, log = log, history = {}, groups = {}, clients = {}, broken = {}, slowest = {} }, Load)
+  local load = setmetatable({ lab = lab, log = log, history = {}, groups = {}, askers = {}, readers = {}, clients = {}, broken = {},
+    slowest = {} }, Load)
   for _, name in ipairs(lab.names) do
     local c = { name = name, peer = lab.cluster[name], made = 0, files = 0, own = {}, mine = {}, shares = {}, hot = {}, lost = {},
       lacks = false, queue = {} }
@@ -41,7 +45,7 @@ function after.join_group(c, group) c.mine[group] = "asked" end
 function before.leave_group(c, group) c.mine[group], c.shares[group] = nil, {} end
 function after.leave_group(c, group) c.mine[group] = "left" end
 function before.upload_file(c, group, _, hash) c.shares[group] = c.shares[group] or {} c.shares[group][hash] = nil end
-function after.upload_file(c, group, _, hash) c.shares[group][hash] = "there" end
+function after.upload_file(c, group, name, hash) c.shares[group][hash] = name ~= Load.SAME and "there" or nil end
 function before.stop_share(c, group, _, hash) before.upload_file(c, group, _, hash) end
 function after.stop_share(c, group, _, hash) c.shares[group][hash] = "gone" end
 
@@ -68,7 +72,7 @@ local function check_files(load, c, rows, group)
   local there = {}
   for _, row in ipairs(rows) do there[row.hash] = row.name end
   for hash, state in pairs(c.shares[group] or {}) do
-    if state == "there" and not there[hash] then
+    if state == "there" and not there[hash] and not load.readers[group .. " " .. c.name] then
       load:complain("%s has shared %.12s in %s and does not see it", c.name, hash, group)
     elseif state == "gone" and there[hash] then
       load:complain("%s has stopped %s in %s and still sees it", c.name, there[hash], group)
@@ -78,8 +82,27 @@ end
 
 -- -- one command
 
+-- What all may know of each other: who has asked to join, and who may answer that.
+local function note(load, c, op, args, e)
+  local group = args[1]
+  if op == "join_group" and not e then
+    load.askers[group] = load.askers[group] or {}
+    table.insert(load.askers[group], c.name)
+  elseif op == "set_role" and not e and args[3] == "reader" then
+    load.readers[group .. " " .. args[2]] = true -- maybe; what he shares there is not listed from now on
+  elseif e and e.outcome == "ok" and (op == "set_role" and args[3] == "admin" or op == "transfer_group") then
+    table.insert(load.clients[args[2]].own, group)
+  end
+end
+
+local function stamp_of(value)
+  local ok, text = pcall(function() return value.text end)
+  return ok and text or nil
+end
+
 local function post(load, c, op, args, words)
   if before[op] then before[op](c, table.unpack(args)) end
+  note(load, c, op, args)
   local e = { n = #load.history + 1, client = c.name, op = op, args = args, t0 = proc.mono() }
   load.history[e.n] = e
   c.entry = e
@@ -93,7 +116,8 @@ local function finish(load, c, value, err)
   local took = e.t1 - e.t0
   if took > (load.slowest[e.op] or 0) then load.slowest[e.op] = took end
   if not err then
-    e.outcome = "ok"
+    e.outcome, e.stamp = "ok", stamp_of(value)
+    note(load, c, e.op, e.args, e)
     if after[e.op] then after[e.op](c, table.unpack(e.args)) end
     if e.op == "create_group" then load.groups[#load.groups + 1] = e.args[1] end
     if e.op == "list_groups" and not c.lacks then check_groups(load, c, value) end
@@ -101,7 +125,8 @@ local function finish(load, c, value, err)
     return
   end
   e.outcome, e.code, e.message = REFUSED[err.code] and "fail" or "unknown", err.code, err.message
-  if err.code == "internal" or err.code == "protocol" or err.code == "usage" then
+  local usage = err.code == "usage" and e.op ~= "set_role" -- of the owner: whoever gives roles may not know who that is
+  if err.code == "internal" or err.code == "protocol" or usage then
     load:complain("%s: %s %s: %s", c.name, e.op, e.args[1] or "", err.message)
   end
   if err.code == "auth" and e.op ~= "login" then table.insert(c.queue, 1, { "login", { c.name }, { c.name, c.peer.password } }) end
@@ -149,7 +174,7 @@ end
 local choices = {}
 
 function choices.create_group(_, c)
-  if c.made >= 6 then return end
+  if c.made >= GROUPS then return end
   c.made = c.made + 1
   local group = ("g-%s-%d"):format(c.name, c.made)
   c.own[#c.own + 1] = group
@@ -182,8 +207,9 @@ function choices.join_group(load, c)
 end
 
 function choices.accept_request(load, c)
-  local group = #c.own > 0 and math.random(4) > 1 and pick(c.own) or some_group(load)
-  local user = pick(load.lab.names)
+  local group = #c.own > 0 and math.random(8) > 1 and pick(c.own) or some_group(load)
+  local askers = load.askers[group]
+  local user = askers and math.random(8) > 1 and askers[math.random(math.max(1, #askers - RECENT), #askers)] or pick(load.lab.names)
   if group and user ~= c.name then return { group, user } end
 end
 
@@ -198,15 +224,22 @@ function choices.transfer_group(load, c)
   if user ~= c.name then return { pick(c.own), user } end
 end
 
+function choices.set_role(load, c)
+  local group = #c.own > 0 and pick(c.own)
+  local askers = load.askers[group]
+  if askers then return { group, pick(askers), pick(Load.ROLES) } end
+end
+
 function choices.upload_file(load, c)
   local groups = joined(c)
   if #groups == 0 then return end
   c.files = c.files + 1
-  local name = math.random(5) == 1 and "hot.bin" or ("f-%s-%d"):format(c.name, c.files)
+  local kind = math.random(6)
+  local name = kind == 1 and "hot.bin" or kind == 2 and Load.SAME or ("f-%s-%d"):format(c.name, c.files)
   local path = ("%s/%d/%s"):format(c.peer.dir, c.files, name)
   proc.mkdir(("%s/%d"):format(c.peer.dir, c.files))
   load.seed = (load.seed or 0) + 1
-  proc.random_file(path, math.random(1, 3000), load.seed)
+  if name == Load.SAME then proc.random_file(path, 1000, 0) else proc.random_file(path, math.random(1, 3000), load.seed) end
   local group, hash = pick(groups), shoal.hash(path)
   return { group, name, hash }, { path, group }
 end
@@ -243,8 +276,8 @@ end
 
 function choices.use_tracker(load) return { math.random(#load.lab.trackers) } end
 
-local WEIGHTS = { create_group = 6, hot_group = 2, create_user = 2, join_group = 14, accept_request = 24, leave_group = 4,
-  transfer_group = 4, upload_file = 12, stop_share = 6, logout = 2, list_groups = 14, list_files = 10, use_tracker = 3 }
+local WEIGHTS = { create_group = 6, hot_group = 2, create_user = 2, join_group = 14, accept_request = 24, leave_group = 7,
+  transfer_group = 3, set_role = 8, upload_file = 12, stop_share = 6, logout = 2, list_groups = 14, list_files = 10, use_tracker = 3 }
 local bag = {}
 for op, n in pairs(WEIGHTS) do for _ = 1, n do bag[#bag + 1] = op end end
 table.sort(bag)

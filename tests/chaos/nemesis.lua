@@ -4,6 +4,8 @@
 -- while no client could reach it: what was on that disk alone would be gone, and nobody could be blamed.
 local proc = require "shoal.proc"
 
+local JOIN_SECONDS = 5 -- a tracker that reaches no other takes changes after that
+
 local Nemesis = {}
 Nemesis.__index = Nemesis
 
@@ -179,7 +181,8 @@ function Nemesis:freeze(i)
   self.frozen[i] = nil
 end
 
--- Hidden from the clients until somebody else has all that it has; then it is killed.
+-- Hidden from the clients until somebody else has all that it has; then it is killed. With it, sometimes, those others:
+-- what they have acknowledged is on their disks.
 function Nemesis:drain(i)
   for _, name in ipairs(self.lab.names) do
     block(self.hidden, i, name)
@@ -188,8 +191,25 @@ function Nemesis:drain(i)
   self:apply()
   wait(0.3)
   local drained = wait_for(function() return self.lab:is_elsewhere(i) end, 10)
-  if drained then self.lab.trackers[i]:kill() end
+  local others = drained and math.random(2) == 1
+  for k, tracker in ipairs(self.lab.trackers) do
+    if drained and k == i or others and not self.frozen[k] then tracker:kill() end
+  end
+  for k, tracker in ipairs(self.lab.trackers) do if k ~= i and not tracker.running then self:start(tracker) end end
   return drained
+end
+
+-- Clients reach it again, the other trackers do not: after JOIN_SECONDS it goes on with what it has.
+function Nemesis:alone(i)
+  self:say("alone", i)
+  self.hidden = {}
+  for k in ipairs(self.lab.trackers) do
+    if k ~= i then
+      block(self.hidden, i, k)
+      block(self.hidden, k, i)
+    end
+  end
+  self:apply()
 end
 
 function Nemesis:replace(i, backup)
@@ -198,7 +218,10 @@ function Nemesis:replace(i, backup)
     self:say(word, i)
     self.lab:replace_database(i, backup)
     wait(between(0, self.longest / 4))
+    local alone = math.random(2) == 1
+    if alone then self:alone(i) end
     self:start(self.lab.trackers[i])
+    if alone then wait(JOIN_SECONDS + between(1, self.longest)) end
   else
     self.log(word .. " " .. i .. ": not done, nobody else has what it has")
   end
@@ -210,7 +233,7 @@ function Nemesis:break_trackers()
   local backups = {}
   while true do
     wait(between(0.3, self.longest / 2))
-    local i, what = math.random(#self.lab.trackers), math.random(10)
+    local i, what = math.random(#self.lab.trackers), math.random(12)
     if math.random(3) == 1 then backups[i] = self.lab:copy_database(i) or backups[i] end
     if what <= 4 then
       self:kill(i)
@@ -218,9 +241,9 @@ function Nemesis:break_trackers()
       self:kill_all()
     elseif what <= 8 then
       self:freeze(i)
-    elseif what == 9 then
+    elseif what <= 10 or not backups[i] then
       self:replace(i)
-    elseif backups[i] then
+    else
       self:replace(i, backups[i])
     end
   end
