@@ -1,7 +1,7 @@
 #!/bin/sh
 # make bench-tracker: how much a tracker carries, each figure beside a reference that does the bare work on this machine.
 # FULL=1: 10,000 clients, 1,000,000 users and files; else a fifth and a thirtieth of that, in less than three minutes.
-# ONLY="reads changes" runs some of: crowd reads changes latency partition catchup size. BENCH_DIR: where the databases lie.
+# ONLY="reads changes" runs some of: crowd reads announces changes latency partition catchup size. BENCH_DIR: where the databases lie.
 set -eu
 B=${B:-build}
 if [ -n "${FULL:-}" ]; then
@@ -9,7 +9,7 @@ if [ -n "${FULL:-}" ]; then
 else
 	clients=2000 idle=10 users=30000 groups=3000 files=30000
 fi
-parts=${ONLY:-crowd reads changes latency partition catchup size}
+parts=${ONLY:-crowd reads announces changes latency partition catchup size}
 temp=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/shoal-bench.XXXXXX")
 bench=$B/tests/bench
 pids='' missed=''
@@ -123,6 +123,24 @@ reads() {
 	wait $beside
 	say 'list_files while 500 groups a second are made' "$(get per_s "$r")" /s -
 	stop "$tracker"
+}
+
+# opentracker (Debian package) answers announces: another protocol and other work, for the order of magnitude only.
+announces() {
+	if ! command -v opentracker >/dev/null; then
+		say 'announces, opentracker' 'not installed' '' -
+		return
+	fi
+	port=$("$bench/tracker_port" 1)
+	mkdir -p "$temp/announces"
+	"$bench/tracker_announce" hashes >"$temp/announces/list" # Debian's wants to be told what it may serve
+	opentracker -i 127.0.0.1 -p "$port" -P "$port" -d "$temp/announces" -w list >"$temp/announces/out" 2>&1 &
+	pid=$!
+	pids="$pids $pid"
+	r=$("$bench/tracker_announce" "127.0.0.1:$port" --clients 50 --depth 16 --seconds 3 --pid "$pid")
+	stop "$pid"
+	say "announces over UDP, opentracker, 50 clients, 16 deep, $(get reply_bytes "$r") bytes" "$(get per_s "$r")" /s -
+	say '  CPU of a request there' "$(get us_each "$r")" us -
 }
 
 changes() {
