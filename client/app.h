@@ -28,6 +28,7 @@ int run_batch(struct app *app);    /* --batch */
 int run_piped(struct app *app);    /* standard input that is no terminal */
 int run_prompt(struct app *app);   /* -i, or a terminal */
 int run_served(struct app *app);   /* nothing but the control socket, until a signal or `quit` */
+int run_daemon(struct app *app);   /* the same, after the script; a signal is how it ends: 0 */
 int run_tests(struct app *app);    /* --test */
 /* Waits for the jobs that run (or stops them: --no-wait), then tells what nobody looked at. `alone`: the code of a
  * script, in which unread failures give 3; else their own kind's code. */

@@ -1,5 +1,5 @@
 /* client/control.c */
-#include "client/control.h"
+#include "client/control_impl.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,35 +16,6 @@
 #include "core/base/planted.h"
 
 enum { LINE_LIMIT = 1 << 20, OUT_LIMIT = 64 << 20, READ_SIZE = 65536 };
-
-struct visitor {
-	struct control *control;
-	int fd;
-	unsigned watch, listener;
-	struct buf in, out;
-	bool gone; /* freed when its last request has come back, at the latest */
-	unsigned requests;
-	TAILQ_ENTRY(visitor) link;
-};
-
-struct request {
-	struct visitor *visitor;
-	json_t *id;
-	struct cmd_run *run;       /* one of the two */
-	struct lua_remote *remote;
-	const struct cmd *cmd;
-	TAILQ_ENTRY(request) link;
-};
-
-struct control {
-	struct control_config config;
-	struct shell *shell;
-	char *path;
-	int fd;
-	unsigned watch;
-	TAILQ_HEAD(, visitor) visitors;
-	TAILQ_HEAD(, request) requests;
-};
 
 static bool is_alive(const struct sockaddr_un *sa)
 {
@@ -93,6 +64,7 @@ struct control *control_open(const char *path, struct error *e)
 	c->path = xstrdup(path);
 	TAILQ_INIT(&c->visitors);
 	TAILQ_INIT(&c->requests);
+	TAILQ_INIT(&c->lines);
 	return c;
 }
 
@@ -101,9 +73,16 @@ struct control *control_open(const char *path, struct error *e)
 static void visitor_free(struct visitor *v)
 {
 	TAILQ_REMOVE(&v->control->visitors, v, link);
+	console_free(v->console);
 	buf_free(&v->in);
 	buf_free(&v->out);
 	free(v);
+}
+
+void control_release(struct visitor *v)
+{
+	if (--v->requests == 0 && v->gone)
+		visitor_free(v);
 }
 
 static void visitor_leave(struct visitor *v)
@@ -111,6 +90,8 @@ static void visitor_leave(struct visitor *v)
 	if (v->gone)
 		return;
 	v->gone = true;
+	if (v->console != NULL)
+		console_interrupt(v->console);
 	shell_drop(v->control->shell, v->watch);
 	if (v->listener != 0)
 		shell_drop(v->control->shell, v->listener);
@@ -137,7 +118,7 @@ static void visitor_flush(struct visitor *v)
 }
 
 /* Takes the object over. A visitor who does not read what he asked for is dropped. */
-static void visitor_say(struct visitor *v, json_t *line)
+void control_say(struct visitor *v, json_t *line)
 {
 	char *text = line != NULL && !v->gone ? json_dumps(line, JSON_COMPACT) : NULL;
 	json_decref(line);
@@ -174,17 +155,17 @@ static json_t *err_json(const struct error *e, const char *op, const struct valu
 }
 
 /* Takes `id` and `what` over. */
-static void answer(struct visitor *v, json_t *id, const char *key, json_t *what)
+void control_answer(struct visitor *v, json_t *id, const char *key, json_t *what)
 {
 	json_t *line = json_object();
 	json_object_set_new(line, "id", id != NULL ? id : json_null());
 	json_object_set_new(line, key, what != NULL ? what : json_null());
-	visitor_say(v, line);
+	control_say(v, line);
 }
 
-static void refuse(struct visitor *v, json_t *id, const char *op, const struct error *e)
+void control_refuse(struct visitor *v, json_t *id, const char *op, const struct error *e)
 {
-	answer(v, id, "err", err_json(e, op, NULL));
+	control_answer(v, id, "err", err_json(e, op, NULL));
 }
 
 static void request_free(struct request *r)
@@ -193,8 +174,7 @@ static void request_free(struct request *r)
 	TAILQ_REMOVE(&v->control->requests, r, link);
 	json_decref(r->id);
 	free(r);
-	if (--v->requests == 0 && v->gone)
-		visitor_free(v);
+	control_release(v);
 }
 
 static void request_done(void *arg, struct cmd_run *run)
@@ -202,9 +182,9 @@ static void request_done(void *arg, struct cmd_run *run)
 	struct request *r = arg;
 	json_t *id = json_incref(r->id);
 	if (run->error.code != SHOAL_OK)
-		answer(r->visitor, id, "err", err_json(&run->error, run->cmd->name, &run->details));
+		control_answer(r->visitor, id, "err", err_json(&run->error, run->cmd->name, &run->details));
 	else
-		answer(r->visitor, id, run->result.type == VALUE_JOB ? "job" : "value", value_to_json(&run->result));
+		control_answer(r->visitor, id, run->result.type == VALUE_JOB ? "job" : "value", value_to_json(&run->result));
 	struct shell *sh = r->visitor->control->shell;
 	request_free(r);
 	shell_abandon(sh, run);
@@ -215,9 +195,9 @@ static void remote_done(void *arg, struct value *result, const struct error *e)
 	struct request *r = arg;
 	json_t *id = json_incref(r->id);
 	if (e->code != SHOAL_OK)
-		refuse(r->visitor, id, r->cmd->name, e);
+		control_refuse(r->visitor, id, r->cmd->name, e);
 	else
-		answer(r->visitor, id, "value", value_to_json(result));
+		control_answer(r->visitor, id, "value", value_to_json(result));
 	request_free(r);
 }
 
@@ -230,7 +210,7 @@ static void on_event(void *arg, const struct client_event *ev)
 	if (client_event_name(ev, name) == NULL)
 		return;
 	struct value t = client_event_value(ev);
-	visitor_say(v, value_to_json(&t));
+	control_say(v, value_to_json(&t));
 	value_free(&t);
 }
 
@@ -244,17 +224,26 @@ static json_t *status_json(const struct control *c)
 }
 
 /* Calls that are no commands; false if it is none of them. */
-static bool own_call(struct visitor *v, json_t *id, const char *call)
+static bool own_call(struct visitor *v, json_t *id, const char *call, const json_t *args)
 {
 	struct control *c = v->control;
 	if (strcmp(call, "status") == 0) {
-		answer(v, json_incref(id), "value", status_json(c));
+		control_answer(v, json_incref(id), "value", status_json(c));
 	} else if (strcmp(call, "events") == 0) {
 		if (v->listener == 0)
 			v->listener = shell_listen(c->shell, on_event, v);
-		answer(v, json_incref(id), "value", json_true());
+		control_answer(v, json_incref(id), "value", json_true());
+	} else if (strcmp(call, "line") == 0) {
+		control_queue_line(v, id, args);
+	} else if (strcmp(call, "drop") == 0 || strcmp(call, "interrupt") == 0) {
+		if (v->console != NULL)
+			(call[0] == 'd' ? console_drop_pending : console_interrupt)(v->console);
+		control_answer(v, json_incref(id), "value", json_true());
+	} else if (strcmp(call, "json") == 0) {
+		v->json = true;
+		control_answer(v, json_incref(id), "value", json_true());
 	} else if (strcmp(call, "quit") == 0) {
-		answer(v, json_incref(id), "value", json_true());
+		control_answer(v, json_incref(id), "value", json_true());
 		c->config.quit(c->config.owner);
 	} else {
 		return false;
@@ -288,7 +277,7 @@ static void start(struct visitor *v, json_t *id, const struct cmd *cmd, const js
 	if (r == NULL) {
 		cmd_run_free(run);
 		error_set(&e, SHOAL_EBUSY, "out of memory");
-		refuse(v, json_incref(id), cmd->name, &e);
+		control_refuse(v, json_incref(id), cmd->name, &e);
 		return;
 	}
 	while (n > 0 && json_is_null(json_array_get(args, n - 1)))
@@ -296,14 +285,14 @@ static void start(struct visitor *v, json_t *id, const struct cmd *cmd, const js
 	for (size_t i = 0; i < n && i < CMD_MAX_ARGS; i++)
 		run->argv[i] = value_from_json(json_array_get(args, i));
 	if (cmd_check_args(run, (unsigned)n, &e) != SHOAL_OK) {
-		refuse(v, json_incref(id), cmd->name, &e);
+		control_refuse(v, json_incref(id), cmd->name, &e);
 		cmd_run_free(run);
 		free(r);
 		return;
 	}
 	*r = (struct request){ .visitor = v, .id = json_incref(id), .run = run, .cmd = cmd };
 	if (cmd->module != NULL && !start_lua(v, r, args, n, &e)) {
-		refuse(v, r->id, cmd->name, &e);
+		control_refuse(v, r->id, cmd->name, &e);
 		free(r);
 		return;
 	}
@@ -325,11 +314,11 @@ static void handle(struct visitor *v, const char *text, size_t len)
 		error_set(&e, SHOAL_EUSAGE, "a line must be {\"id\": ..., \"call\": name, \"args\": [...]}%s%s",
 		          line == NULL ? ": " : "", line == NULL ? why.text : "");
 		if (!PLANTED(control_silent))
-			refuse(v, json_incref(id), "?", &e);
-	} else if (cmd == NULL && !own_call(v, id, call)) {
+			control_refuse(v, json_incref(id), "?", &e);
+	} else if (cmd == NULL && !own_call(v, id, call, args)) {
 		const char *near = cmd_suggest(call);
 		error_set(&e, SHOAL_EUSAGE, near != NULL ? "no call '%.60s': did you mean '%s'?" : "no call '%.60s'", call, near);
-		refuse(v, json_incref(id), "?", &e);
+		control_refuse(v, json_incref(id), "?", &e);
 	} else if (cmd != NULL) {
 		start(v, id, cmd, args);
 	}
@@ -370,8 +359,7 @@ static void on_visitor(void *arg, short revents)
 		visitor_flush(v);
 	if (!v->gone && (revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 		on_readable(v);
-	if (--v->requests == 0 && v->gone)
-		visitor_free(v);
+	control_release(v);
 }
 
 static void on_listener(void *arg, short revents)
@@ -396,6 +384,8 @@ void control_serve(struct control *c, struct shell *sh, const struct control_con
 	c->config = *config;
 	c->shell = sh;
 	c->watch = shell_watch(sh, c->fd, POLLIN, on_listener, c);
+	if (config->host != NULL)
+		lua_host_idle(config->host, control_idle, c);
 }
 
 void control_close(struct control *c)
@@ -417,8 +407,11 @@ void control_close(struct control *c)
 		if (run != NULL)
 			shell_abandon(c->shell, run);
 	}
+	control_drop_lines(c);
 	while ((v = TAILQ_FIRST(&c->visitors)) != NULL)
 		visitor_free(v);
+	if (c->config.host != NULL)
+		lua_host_idle(c->config.host, NULL, NULL);
 	if (c->shell != NULL)
 		shell_drop(c->shell, c->watch);
 	close(c->fd);

@@ -59,6 +59,12 @@ int interrupt_pending(void)
 	return noted;
 }
 
+void interrupt_ask(void)
+{
+	if (noted == 0)
+		noted = SIGINT;
+}
+
 void interrupt_output_lost(void)
 {
 	if (noted == 0)

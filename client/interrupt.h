@@ -16,6 +16,8 @@ void interrupt_unblock(void);
 /* The signal that came and was not yet taken, or 0. */
 int interrupt_pending(void);
 int interrupt_take(void);
+/* As if Ctrl-C had been typed, unless something is pending already. */
+void interrupt_ask(void);
 /* Standard output cannot be written any more: notes SIGPIPE, so that what runs ends in order. */
 void interrupt_output_lost(void);
 bool interrupt_reader_gone(void); /* standard output is a pipe that nobody reads */

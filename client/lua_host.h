@@ -31,8 +31,10 @@ lua_State *lua_host_state(struct lua_host *h);
 struct shell *lua_host_shell(struct lua_host *h);
 void lua_host_asking(struct lua_host *h, enum cmd_asking asking);
 /* Reading an undeclared global: an error in scripts, nil at the prompt. */
-void lua_host_strict_globals(struct lua_host *h, bool on);
+bool lua_host_strict_globals(struct lua_host *h, bool on); /* what it was */
 
+/* Called by each pump first: what must run where Lua may run. */
+void lua_host_idle(struct lua_host *h, void (*fn)(void *arg), void *arg);
 /* Runs what is due: handlers of events, timers, tasks. Between two steps of the shell, never inside one. */
 void lua_host_pump(struct lua_host *h);
 /* Is there a task that the program's end must wait for? */

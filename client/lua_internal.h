@@ -74,6 +74,9 @@ struct own_job {
 struct lua_host {
 	lua_State *L;
 	struct lua_host_config config;
+	void (*idle)(void *arg);
+	void *idle_arg;
+	uint64_t looked_ms; /* when code that never waits was last made to look around */
 	struct await woken; /* what has just come, for the continuation */
 	struct task *current;
 	unsigned pump_depth;
@@ -150,6 +153,11 @@ void lua_shoal_open(lua_State *L);
 int luaopen_shoal_proc(lua_State *L);
 int luaopen_shoal_fs(lua_State *L);
 int lua_relay_network(lua_State *L); /* lua_relay.c */
+/* lua_pty.c: terminals of scenarios. What is at `index` need not be one: -1 then, and nothing. */
+void lua_pty_types(lua_State *L);
+int lua_pty_open(lua_State *L);
+int lua_pty_slave(lua_State *L, int index);
+void lua_pty_given(lua_State *L, int index);
 void lua_run_open(lua_State *L); /* hook, strict globals, embedded modules, os.exit, assert */
 int lua_traceback(lua_State *L); /* a message handler */
 void host_print_error(struct lua_host *h, lua_State *L, int index, const char *prefix);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -39,6 +40,7 @@ struct process {
 
 struct connection {
 	int fd;
+	bool datagrams; /* each is a line */
 	struct buf in;
 };
 
@@ -54,6 +56,7 @@ static int memory_file(lua_State *L, const char *text, size_t len)
 
 struct stdio {
 	int in, out, err;
+	bool terminal; /* all three: the process gets it as its own */
 };
 
 /* In the child: nothing but system calls until exec. */
@@ -67,7 +70,9 @@ static void become(char *const argv[], const struct stdio *io, const char *folde
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
-	if (setpgid(0, 0) != 0 || dup2(io->in, 0) < 0 || dup2(io->out, 1) < 0 || dup2(io->err, 2) < 0)
+	if ((io->terminal ? setsid() < 0 : setpgid(0, 0) != 0) || dup2(io->in, 0) < 0 || dup2(io->out, 1) < 0 || dup2(io->err, 2) < 0)
+		_exit(127);
+	if (io->terminal && ioctl(0, TIOCSCTTY, 0) != 0)
 		_exit(127);
 	if (folder != NULL && chdir(folder) != 0)
 		_exit(127);
@@ -103,6 +108,16 @@ static void open_stdio(lua_State *L, struct process *p, struct stdio *io)
 	size_t len = 0;
 	const char *text = opt_text(L, "stdin", &len), *path = opt_text(L, "output", NULL);
 	bool capture = opt_text(L, "capture", NULL) != NULL || lua_toboolean(L, -1);
+	*io = (struct stdio){ .in = -1 };
+	if (lua_istable(L, 2)) {
+		lua_getfield(L, 2, "terminal"); /* stays on the stack */
+		int fd = lua_pty_slave(L, -1);
+		if (fd >= 0) {
+			*io = (struct stdio){ .in = dup(fd), .out = dup(fd), .err = dup(fd), .terminal = true };
+			lua_pty_given(L, -1);
+			return;
+		}
+	}
 	io->in = text != NULL ? memory_file(L, text, len) : open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (capture) {
 		p->out = memory_file(L, "", 0);
@@ -117,7 +132,7 @@ static void open_stdio(lua_State *L, struct process *p, struct stdio *io)
 		luaL_error(L, "cannot open the output of a process: %s", strerror(errno));
 }
 
-/* spawn({program, arg...}, {stdin=text, output=path | capture=true, cwd=folder}) */
+/* spawn({program, arg...}, {stdin=text, output=path | capture=true | terminal=pty, cwd=folder}) */
 static int l_spawn(lua_State *L)
 {
 	const char *argv[ARGS_MAX + 1];
@@ -270,6 +285,22 @@ static int process_gc(lua_State *L)
 
 /* -- connections to a control socket */
 
+/* datagrams(path): a socket whose receive() gives one datagram as a line. */
+static int l_datagrams(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	luaL_argcheck(L, strlen(path) < sizeof(sa.sun_path), 1, "too long for a socket's path");
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	struct connection *c = lua_newuserdatauv(L, sizeof(*c), 0);
+	*c = (struct connection){ .fd = -1, .datagrams = true };
+	luaL_setmetatable(L, CONNECTION_TYPE);
+	c->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (c->fd >= 0 && bind(c->fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return 1;
+	return luaL_error(L, "cannot listen at '%s': %s", path, strerror(errno));
+}
+
 static int l_connect(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
@@ -327,6 +358,8 @@ static int l_receive(lua_State *L)
 			return 2;
 		}
 		c->in.len += (size_t)n;
+		if (c->datagrams)
+			buf_put(&c->in, "\n", 1);
 		lua_pop(L, 1);
 	}
 }
@@ -460,9 +493,10 @@ static int l_random_file(lua_State *L)
 int luaopen_shoal_proc(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "spawn", l_spawn },         { "connect", l_connect },         { "free_ports", l_free_ports },
+		{ "spawn", l_spawn },         { "connect", l_connect },         { "datagrams", l_datagrams },
+		         { "free_ports", l_free_ports },
 		{ "temp_folder", l_temp_folder }, { "mkdir", l_mkdir },         { "remove_tree", l_remove_tree },
-		{ "interrupted", l_interrupted }, { "network", lua_relay_network },
+		{ "interrupted", l_interrupted }, { "network", lua_relay_network },  { "terminal", lua_pty_open },
 		{ "mono", l_mono },           { "listens", l_listens },         { "random_file", l_random_file }, { NULL, NULL },
 	};
 	static const luaL_Reg process[] = {
@@ -472,6 +506,7 @@ int luaopen_shoal_proc(lua_State *L)
 	static const luaL_Reg connection[] = {
 		{ "send", l_send }, { "receive", l_receive }, { "close", connection_gc }, { "__gc", connection_gc }, { NULL, NULL }
 	};
+	lua_pty_types(L);
 	luaL_newmetatable(L, PROCESS_TYPE);
 	luaL_setfuncs(L, process, 0);
 	lua_pushvalue(L, -1);

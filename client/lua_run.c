@@ -4,6 +4,7 @@
 
 #include "client/interrupt.h"
 #include "client/lua_internal.h"
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
@@ -11,9 +12,21 @@
 
 enum { HOOK_COUNT = 10000 }; /* instructions between two looks for Ctrl-C */
 
+/* Code that computes without ever waiting: whoever typed it elsewhere must be able to stop it. */
+static void look_around(struct lua_host *h)
+{
+	enum { LOOK_MS = 100 };
+	uint64_t now = clock_mono_ms();
+	if (h->idle == NULL || now - h->looked_ms < LOOK_MS)
+		return;
+	h->looked_ms = now;
+	shell_step(h->config.shell, 0);
+}
+
 static void hook(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
+	look_around(host_of(L));
 	if (ferror(stdout))
 		interrupt_output_lost();
 	if (interrupt_pending() != 0)
@@ -402,7 +415,9 @@ void lua_host_asking(struct lua_host *h, enum cmd_asking asking)
 	h->config.asking = asking;
 }
 
-void lua_host_strict_globals(struct lua_host *h, bool on)
+bool lua_host_strict_globals(struct lua_host *h, bool on)
 {
+	bool was = h->strict_globals;
 	h->strict_globals = on;
+	return was;
 }

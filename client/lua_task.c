@@ -151,6 +151,8 @@ static void pump(struct lua_host *h, lua_State *L)
 	if (h->pump_depth >= PUMP_DEPTH_MAX)
 		return;
 	h->pump_depth++;
+	if (h->idle != NULL)
+		h->idle(h->idle_arg);
 	uint64_t now = clock_mono_ms();
 	host_dispatch(h);
 	fire_timers(h, now);
@@ -205,6 +207,12 @@ static int sooner(int timeout_ms, uint64_t now, uint64_t at)
 	if (left > 1000000)
 		left = 1000000;
 	return timeout_ms < 0 || left < (uint64_t)timeout_ms ? (int)left : timeout_ms;
+}
+
+void lua_host_idle(struct lua_host *h, void (*fn)(void *arg), void *arg)
+{
+	h->idle = fn;
+	h->idle_arg = arg;
 }
 
 bool lua_host_works(const struct lua_host *h)

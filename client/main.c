@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "client/app.h"
+#include "client/attach.h"
 #include "client/interrupt.h"
+#include "client/notify.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -196,9 +198,13 @@ static void post_nowhere(struct engine *en, struct call *c)
 static enum shoal_err start_engine(struct app *app, struct error *e)
 {
 	enum shoal_err rc = fill_config(app, e);
-	if (rc == SHOAL_OK && app->options.control != NULL) {
-		app->control = control_open(app->options.control, e);
-		rc = app->control != NULL ? SHOAL_OK : e->code;
+	if (rc == SHOAL_OK && (app->options.control != NULL || app->options.daemon)) {
+		char *path = attach_path(&app->options);
+		app->control = path != NULL ? control_open(path, e) : NULL;
+		rc = app->control != NULL ? SHOAL_OK
+		     : path != NULL       ? e->code
+		                          : error_set(e, SHOAL_EUSAGE, "there is no folder for sockets: say where with --control");
+		free(path);
 	}
 	if (rc != SHOAL_OK)
 		return rc;
@@ -344,12 +350,16 @@ static int run(struct app *app)
 	if (o->test != NULL)
 		return run_tests(app);
 	apply_limits(app);
-	if (!o->quiet && (!prompt || code_given))
+	if (o->daemon)
+		notify_state("READY=1");
+	if (!o->quiet && (!prompt || code_given) && (!o->daemon || o->progress != PROGRESS_AUTO))
 		app->progress = progress_new(app->shell, o->progress, isatty(STDERR_FILENO) && !prompt);
 	if (code_given || o->nmodules != 0)
 		code = run_scripts(app);
 	if (o->batch != NULL && code == 0)
 		code = run_batch(app);
+	if (o->daemon)
+		return code != 0 && interrupt_pending() == 0 ? run_to_end(app, code, o->script != NULL) : run_daemon(app);
 	if (prompt && interrupt_pending() == 0) {
 		progress_free(app->progress);
 		app->progress = NULL;
@@ -377,7 +387,13 @@ int main(int argc, char *argv[])
 		options_free(&app.options);
 		return end_output(0);
 	}
-	if (app.options.no_input && app.options.script == NULL && app.options.ncode == 0 && app.options.batch == NULL &&
+	if (app.options.attach) {
+		interrupt_install();
+		int attached = attach_run(&app.options);
+		options_free(&app.options);
+		return end_output(attached);
+	}
+	if (app.options.no_input && !app.options.daemon && app.options.script == NULL && app.options.ncode == 0 && app.options.batch == NULL &&
 	    app.options.control == NULL && app.options.test == NULL) {
 		error_set(&e, SHOAL_EUSAGE, "nothing to do: --no-input, and no script, -e, --batch or --control");
 		options_free(&app.options);
@@ -399,8 +415,10 @@ int main(int argc, char *argv[])
 	start_lua(&app);
 	serve_control(&app);
 	int code = run(&app);
-	int sig = run_signal_code();
+	int sig = app.options.daemon ? 0 : run_signal_code();
 	code = end_output(sig != 0 ? sig : code);
+	if (app.options.daemon)
+		notify_state("STOPPING=1");
 	stop(&app);
 	free_all(&app);
 	return code;

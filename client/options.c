@@ -30,6 +30,8 @@ static const struct option_entry table[] = {
 	{ "--batch", NULL, "FILE|-", "one download a line: GROUP <tab> FILE <tab> DEST [<tab> key=value ...]", OPTION_TEXT, AT(batch) },
 	{ "--test", NULL, "FILE|DIR", "run scenarios; TAP on standard output", OPTION_TEXT, AT(test) },
 	{ "--control", NULL, "PATH", "serve a control socket there", OPTION_TEXT, AT(control) },
+	{ "--daemon", NULL, NULL, "no terminal: share and serve the control socket until SIGTERM", OPTION_FLAG, AT(daemon) },
+	{ "--attach", NULL, NULL, "a prompt on the daemon that runs; no address is needed", OPTION_FLAG, AT(attach) },
 	{ "--password-file", NULL, "FILE", "where a password that is asked for stands", OPTION_TEXT, AT(password_file) },
 	{ "--password-fd", NULL, "N", "the same from a descriptor", OPTION_NUMBER, AT(password_fd) },
 	{ "--no-input", NULL, NULL, "never read standard input, never ask", OPTION_FLAG, AT(no_input) },
@@ -232,7 +234,11 @@ static enum shoal_err no_address(const char *word, struct error *e)
 /* IP:PORT TRACKER_FILE, which environment and config may give, then SCRIPT ARG... */
 static enum shoal_err take_positionals(struct options *o, int argc, char *const *argv, int at, struct error *e)
 {
-	if (o->test == NULL && at < argc && address_looks_like(argv[at])) {
+	if (o->daemon) { /* it never reads the terminal, whatever that is */
+		o->no_input = true;
+		o->interactive = false;
+	}
+	if (o->test == NULL && !o->attach && at < argc && address_looks_like(argv[at])) {
 		o->listen = argv[at++];
 		if (at == argc && getenv("SHOAL_TRACKERS") == NULL && value_get(&o->settings, "trackers") == NULL)
 			return error_set(e, SHOAL_EUSAGE, "the tracker file is missing: shoal [options] IP:PORT TRACKER_FILE [SCRIPT]");
@@ -247,7 +253,9 @@ static enum shoal_err take_positionals(struct options *o, int argc, char *const 
 	}
 	o->listen = first(o->listen, getenv("SHOAL_LISTEN"), value_get_text(&o->settings, "listen", NULL));
 	o->trackers = first(o->trackers, getenv("SHOAL_TRACKERS"), value_get_text(&o->settings, "trackers", NULL));
-	if (o->test == NULL && (o->listen == NULL || o->trackers == NULL))
+	if (o->attach && at < argc)
+		return error_set(e, SHOAL_EUSAGE, "--attach takes no address, no tracker file and no script: '%.100s'", argv[at]);
+	if (o->test == NULL && !o->attach && (o->listen == NULL || o->trackers == NULL))
 		return at < argc && o->listen == NULL
 		               ? no_address(argv[at], e)
 		               : error_set(e, SHOAL_EUSAGE, "write shoal [options] IP:PORT TRACKER_FILE [SCRIPT [ARG...]]; see --help");

@@ -22,6 +22,7 @@ struct options {
 	const char *test, *batch, *control, *data, *announce, *cluster, *log_file, *history, *rc;
 	const char *password_file;
 	int password_fd; /* -1: none */
+	bool daemon, attach;
 	bool interactive, no_input, plaintext, strict, no_wait, quiet, verbose, json, plain, no_rc, help, version;
 	bool fail_if_empty;
 	unsigned threads, max_active;

@@ -16,7 +16,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 
-enum { TWICE_MS = 2000, PROMPT_MAX = 160 };
+enum { TWICE_MS = 2000 };
 
 struct prompt {
 	struct prompt_config config;
@@ -29,7 +29,7 @@ struct prompt {
 	bool asking;      /* "log in again automatically?" */
 	char ask_user[72];
 	struct buf entry; /* all lines of the statement, for the history */
-	char text[PROMPT_MAX];
+	char text[PROMPT_TEXT_MAX];
 	uint64_t interrupted_ms;
 };
 
@@ -64,16 +64,10 @@ static void on_event(void *arg, const struct client_event *ev)
 	snprintf(p->ask_user, sizeof(p->ask_user), "%s", ev->user);
 }
 
-/* "alice@t1 2v 1^> " */
-static void make_text(const struct prompt *p, char out[PROMPT_MAX])
+void prompt_text(const struct shell_state *st, bool continued, char out[PROMPT_TEXT_MAX])
 {
-	const struct shell_state *st = shell_state(p->config.session->shell);
 	char who[100], jobs[60] = "";
 	int n = 0;
-	if (p->asking) {
-		snprintf(out, PROMPT_MAX, "the session is lost: log in again automatically as %s? [Y/n] ", p->ask_user);
-		return;
-	}
 	if (st->downloads != 0)
 		n = snprintf(jobs, sizeof(jobs), " %uv", st->downloads);
 	if (st->uploads != 0)
@@ -82,10 +76,18 @@ static void make_text(const struct prompt *p, char out[PROMPT_MAX])
 		snprintf(who, sizeof(who), "%s%st%u", st->user, st->logged_in ? "@" : "", st->tracker);
 	else
 		snprintf(who, sizeof(who), "(offline)%s%s", st->user[0] != '\0' ? " " : "", st->user);
-	if (p->continued)
-		snprintf(out, PROMPT_MAX, "%*s", (int)(strlen(who) + strlen(jobs)) + 2, "...> ");
+	if (continued)
+		snprintf(out, PROMPT_TEXT_MAX, "%*s", (int)(strlen(who) + strlen(jobs)) + 2, "...> ");
 	else
-		snprintf(out, PROMPT_MAX, "%s%s> ", who, jobs);
+		snprintf(out, PROMPT_TEXT_MAX, "%s%s> ", who, jobs);
+}
+
+static void make_text(const struct prompt *p, char out[PROMPT_TEXT_MAX])
+{
+	if (p->asking)
+		snprintf(out, PROMPT_TEXT_MAX, "the session is lost: log in again automatically as %s? [Y/n] ", p->ask_user);
+	else
+		prompt_text(shell_state(p->config.session->shell), p->continued, out);
 }
 
 static void install(struct prompt *p)
@@ -111,7 +113,7 @@ static void show_again(struct prompt *p)
 
 static void refresh_text(struct prompt *p)
 {
-	char text[PROMPT_MAX];
+	char text[PROMPT_TEXT_MAX];
 	make_text(p, text);
 	if (!p->installed || strcmp(text, p->text) == 0)
 		return;

@@ -16,6 +16,10 @@ struct prompt_config {
 /* Until the user leaves. The exit code: 0, or 130 after two Ctrl-C, or 128 + the signal that ended it. */
 int prompt_run(const struct prompt_config *config);
 
+/* "alice@t1 2v 1^> ", or as long "...> " while a statement goes on. */
+enum { PROMPT_TEXT_MAX = 160 };
+void prompt_text(const struct shell_state *st, bool continued, char out[PROMPT_TEXT_MAX]);
+
 /* -- prompt_history.c */
 void history_load(const char *path);
 /* Keeps the line, unless it is a repetition, begins with a space or may hold a secret; writes the file (0600). */

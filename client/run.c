@@ -248,6 +248,17 @@ int run_served(struct app *app)
 	return run_signal_code();
 }
 
+int run_daemon(struct app *app)
+{
+	int unread = 0;
+	while (interrupt_pending() == 0 && !app->stopped)
+		round_of(app);
+	unsigned n = lua_host_report(app->host, &unread);
+	if (interrupt_pending() == SIGALRM)
+		return run_signal_code();
+	return n != 0 ? EXIT_UNREAD : 0;
+}
+
 /* -- batch */
 
 struct batch {

@@ -64,13 +64,26 @@ static void print_failure(struct session *s, int index)
 	value_free(&v);
 }
 
+/* A global without asking whether it was declared: nothing here may raise. */
+static int raw_global(lua_State *L, const char *name)
+{
+	lua_pushglobaltable(L);
+	lua_pushstring(L, name);
+	int type = lua_rawget(L, -2);
+	lua_remove(L, -2);
+	return type;
+}
+
 /* `_` and out[n]. */
 static void remember(struct session *s, int index)
 {
 	lua_State *L = lua_host_state(s->host);
+	lua_pushglobaltable(L);
+	lua_pushliteral(L, "_");
 	lua_pushvalue(L, index);
-	lua_setglobal(L, "_");
-	if (lua_getglobal(L, "out") == LUA_TTABLE) {
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+	if (raw_global(L, "out") == LUA_TTABLE) {
 		lua_pushvalue(L, index);
 		lua_rawseti(L, -2, (lua_Integer)++s->nout);
 	}
@@ -274,7 +287,7 @@ static bool is_word(const char *line, const char *word)
 static bool is_global(struct session *s, const char *name)
 {
 	lua_State *L = lua_host_state(s->host);
-	bool known = lua_getglobal(L, name) != LUA_TNIL;
+	bool known = raw_global(L, name) != LUA_TNIL;
 	lua_pop(L, 1);
 	return known;
 }
