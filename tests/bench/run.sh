@@ -5,6 +5,8 @@
 # E and E2 need root, for network namespaces, and are left out without it.
 # The files lie in memory (/dev/shm) if there is room, since shoal flushes to the disk before it says done and the limit
 # program does not; what a flush costs on this disk is printed beside. BENCH_DIR=/some/folder measures there instead.
+# In a virtual machine new memory may cost much or little (warm.c): what the largest case writes is kept warm meanwhile, if
+# there is room for it.
 # BENCH_JSON=FILE: where the result goes as JSON (usual: bench.json in the build folder).
 set -eu
 B=${B:-build}
@@ -26,7 +28,24 @@ temp=$(mktemp -d "$where/shoal-bench.XXXXXX")
 TMPDIR=$temp
 BENCH_BUILD=$(cd "$B" && pwd)
 export TMPDIR BENCH_BUILD
-trap 'rm -rf "$temp"' EXIT
+warm=
+finish() {
+	[ -z "$warm" ] || kill "$warm" 2>/dev/null || true
+	rm -rf "$temp"
+}
+trap finish EXIT
 trap 'exit 130' INT TERM
+warm_mib=3072
+case " $cases " in *' B '*) warm_mib=5120 ;; esac
+room=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
+if [ "$room" -gt $((warm_mib + need / 1024 + 1024)) ]; then
+	mkfifo "$temp/ready"
+	"$B/tests/bench/warm" "$warm_mib" >"$temp/ready" &
+	warm=$!
+	read -r _ <"$temp/ready"
+	rm -f "$temp/ready"
+else
+	echo "bench: no $warm_mib MiB to keep warm: where new memory is dear, times vary" >&2
+fi
 # shellcheck disable=SC2086
 "$B/shoal" --test tests/bench/transfers.lua -- "$temp" "${BENCH_JSON:-$B/bench.json}" $cases
