@@ -51,7 +51,7 @@ void lua_host_args(struct lua_host *h, const char *script, char *const *argv, in
 	if (script == NULL)
 		return;
 	char *folder = fs_dirname(script);
-	lua_getglobal(L, "package");
+	lua_push_package(L);
 	lua_getfield(L, -1, "path");
 	lua_pushfstring(L, "%s/?.lua;%s", folder, lua_tostring(L, -1));
 	lua_setfield(L, -3, "path");

@@ -160,6 +160,7 @@ static int l_command(lua_State *L)
 		lua_pushfstring(L, "%s%s%s: %s", run->where, run->where[0] != '\0' ? ": " : "", shown_name(cmd, name), e.message);
 		return lua_error(L);
 	}
+	lua_sandbox_check_run(L, run);
 	if (cmd->module != NULL)
 		return call_module(L, run);
 	shell_start(h->config.shell, run, NULL, NULL);

@@ -15,6 +15,7 @@ struct lua_host_config {
 	bool strict;             /* --strict: failing commands throw */
 	bool verbose;            /* -v: whole tracebacks */
 	bool testing;            /* --test: shoal.proc is there */
+	bool sandbox;            /* --sandbox: scripts of others */
 	enum cmd_asking asking;
 	const char *lua_folder;  /* the user's modules, or NULL; borrowed */
 	const char *state_folder; /* for lists of shared folders, or NULL; borrowed */

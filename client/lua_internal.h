@@ -87,6 +87,7 @@ struct lua_host {
 	int fatal; /* registry: an error that ends the main chunk (strict handlers); LUA_NOREF */
 	bool strict_globals;
 	bool interrupted; /* a signal has ended what was running */
+	struct lua_sandbox *sandbox; /* NULL: there is none */
 	TAILQ_HEAD(, task) tasks;
 	TAILQ_HEAD(, await) awaits; /* of code that is not a task, innermost first */
 	TAILQ_HEAD(, subscription) subscriptions;
@@ -142,6 +143,18 @@ struct task *host_spawn(lua_State *L, unsigned nargs, bool handler);
 /* Waits; then goes on in k, with h->woken. A task yields, everything else runs the loop here. */
 int lua_await(lua_State *L, const struct await *a, lua_KFunction k, lua_KContext ctx);
 int l_job_on(lua_State *L);
+
+/* lua_sandbox.c: --sandbox. What raises says so. */
+#define LUA_SANDBOX_SPENT "--sandbox: the script has used up its instructions"
+struct lua_sandbox *lua_sandbox_new(void);
+void lua_sandbox_free(struct lua_sandbox *s); /* after lua_close(); NULL is fine */
+void *lua_sandbox_alloc(void *ud, void *ptr, size_t old, size_t size); /* ud: the sandbox */
+bool lua_sandbox_spend(struct lua_sandbox *s, unsigned n); /* false: there are no more instructions */
+void lua_sandbox_open(lua_State *L); /* takes away what is not to be had; the last one of those that open something */
+/* Both raise, unless there is no sandbox. */
+void lua_sandbox_check_path(lua_State *L, const char *path);
+void lua_sandbox_check_run(lua_State *L, const struct cmd_run *run);
+void lua_push_package(lua_State *L); /* the table `package`, whatever scripts see of it */
 
 /* lua_args.c */
 void lua_watch_globals(lua_State *L); /* those that a script reads and nobody set are errors, with a suggestion */

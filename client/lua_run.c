@@ -23,14 +23,23 @@ static void look_around(struct lua_host *h)
 	shell_step(h->config.shell, 0);
 }
 
+/* While there is something to be raised it is raised at each instruction: a loop around pcall() ends with the first one that
+ * is outside of it. */
 static void hook(lua_State *L, lua_Debug *ar)
 {
+	struct lua_host *h = host_of(L);
+	bool spent = h->sandbox != NULL && !lua_sandbox_spend(h->sandbox, (unsigned)lua_gethookcount(L));
 	(void)ar;
-	look_around(host_of(L));
+	look_around(h);
 	if (ferror(stdout))
 		interrupt_output_lost();
+	bool raise = spent || (interrupt_pending() != 0 && !h->config.testing);
+	if (raise != (lua_gethookcount(L) == 1))
+		lua_sethook(L, hook, LUA_MASKCOUNT, raise ? 1 : HOOK_COUNT);
 	if (interrupt_pending() != 0)
 		lua_check_interrupt(L);
+	if (spent)
+		luaL_error(L, LUA_SANDBOX_SPENT);
 }
 
 /* -- errors */
@@ -238,7 +247,7 @@ static bool module_is_there(lua_State *L, const char *module)
 {
 	static const char *const tables[] = { "loaded", "preload" };
 	bool there = false;
-	lua_getglobal(L, "package");
+	lua_push_package(L);
 	for (size_t i = 0; i < COUNT_OF(tables) && !there; i++) {
 		lua_getfield(L, -1, tables[i]);
 		there = lua_getfield(L, -1, module) != LUA_TNIL;
@@ -279,11 +288,18 @@ static int l_exit(lua_State *L)
 	exit(code);
 }
 
+void lua_push_package(lua_State *L)
+{
+	lua_getfield(L, LUA_REGISTRYINDEX, "shoal.package");
+}
+
 static void set_paths(struct lua_host *h)
 {
 	lua_State *L = h->L;
 	const char *more = getenv("SHOAL_PATH");
 	lua_getglobal(L, "package");
+	lua_pushvalue(L, -1);
+	lua_setfield(L, LUA_REGISTRYINDEX, "shoal.package");
 	lua_pushfstring(L, "./?.lua%s%s%s%s%s", more != NULL && more[0] != '\0' ? ";" : "", more != NULL ? more : "",
 	                h->config.lua_folder != NULL ? ";" : "", h->config.lua_folder != NULL ? h->config.lua_folder : "",
 	                h->config.lua_folder != NULL ? "/?.lua" : "");
@@ -337,7 +353,16 @@ static int open_all(lua_State *L)
 	lua_pop(L, 1);
 	lua_watch_globals(L);
 	set_paths(h);
+	if (h->sandbox != NULL)
+		lua_sandbox_open(L);
 	return 0;
+}
+
+/* An error that nobody catches is a mistake of ours. */
+static int on_panic(lua_State *L)
+{
+	fprintf(stderr, "shoal: an error nobody caught: %s\n", lua_tostring(L, -1));
+	return 0; /* and Lua aborts */
 }
 
 struct lua_host *lua_host_new(const struct lua_host_config *config)
@@ -353,9 +378,11 @@ struct lua_host *lua_host_new(const struct lua_host_config *config)
 	TAILQ_INIT(&h->events);
 	TAILQ_INIT(&h->failures);
 	TAILQ_INIT(&h->jobs);
-	h->L = luaL_newstate();
+	h->sandbox = config->sandbox ? lua_sandbox_new() : NULL;
+	h->L = h->sandbox != NULL ? lua_newstate(lua_sandbox_alloc, h->sandbox) : luaL_newstate();
 	if (h->L == NULL)
 		abort();
+	lua_atpanic(h->L, on_panic);
 	*(struct lua_host **)lua_getextraspace(h->L) = h;
 	lua_pushcfunction(h->L, open_all);
 	if (lua_pcall(h->L, 0, 0, 0) != LUA_OK) {
@@ -378,6 +405,7 @@ void lua_host_free(struct lua_host *h)
 	shell_drop(h->config.shell, h->listener);
 	host_close_tasks(h);
 	lua_close(h->L);
+	lua_sandbox_free(h->sandbox);
 	while ((f = TAILQ_FIRST(&h->failures)) != NULL) {
 		TAILQ_REMOVE(&h->failures, f, link);
 		free(f->text);

@@ -62,6 +62,7 @@ static int l_config(lua_State *L)
 static int l_hash(lua_State *L)
 {
 	const char *path = luaL_checkstring(L, 1);
+	lua_sandbox_check_path(L, path);
 	uint8_t block[65536];
 	struct error e;
 	struct sha256 sum;
@@ -88,7 +89,10 @@ static int l_hash(lua_State *L)
 static int l_glob(lua_State *L)
 {
 	glob_t g = { 0 };
-	int rc = glob(luaL_checkstring(L, 1), GLOB_TILDE, NULL, &g);
+	const char *pattern = luaL_checkstring(L, 1);
+	if (host_of(L)->sandbox != NULL)
+		return luaL_error(L, "--sandbox: shoal.glob is not to be had: it looks everywhere");
+	int rc = glob(pattern, GLOB_TILDE, NULL, &g);
 	lua_createtable(L, 0, 0);
 	for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++) {
 		lua_pushstring(L, g.gl_pathv[i]);

@@ -316,6 +316,7 @@ static void start_lua(struct app *app)
 		.strict = o->strict,
 		.verbose = o->verbose,
 		.testing = o->test != NULL,
+		.sandbox = o->sandbox,
 		.asking = o->no_input ? ASK_NOTHING : ASK_SECRETS,
 		.lua_folder = app->lua_folder,
 		.state_folder = app->state_folder,

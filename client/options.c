@@ -42,6 +42,8 @@ static const struct option_entry table[] = {
 	{ "--plaintext", NULL, NULL, "links between peers in the clear, where the cluster allows it", OPTION_FLAG, AT(plaintext) },
 	{ "--threads", NULL, "N", "transfer threads (2 to 10, as there are cores)", OPTION_NUMBER, AT(threads) },
 	{ "--strict", NULL, NULL, "failing commands throw", OPTION_FLAG, AT(strict) },
+	{ "--sandbox", NULL, NULL, "scripts of others: no programs, no files but below the working directory, an end to memory and computing",
+	  OPTION_FLAG, AT(sandbox) },
 	{ "--no-wait", NULL, NULL, "do not wait for running jobs at the end", OPTION_FLAG, AT(no_wait) },
 	{ "--timeout", NULL, "DURATION", "end with code 11 after that time", OPTION_TIME, AT(timeout_ms) },
 	{ "--progress", NULL, "auto|line|json|none", "how progress is shown, on standard error", OPTION_WORD, AT(progress) },
@@ -278,6 +280,8 @@ enum shoal_err options_parse(struct options *o, int argc, char *const *argv, str
 	rc = load_settings(o, e);
 	if (rc == SHOAL_OK)
 		rc = take_positionals(o, argc, argv, at, e);
+	if (rc == SHOAL_OK && o->sandbox && (o->test != NULL || o->batch != NULL))
+		rc = error_set(e, SHOAL_EUSAGE, "--sandbox goes with neither --test nor --batch");
 	if (rc == SHOAL_OK && !o->help && !o->version)
 		rc = fill(o, (int)o->progress >= 0, e);
 	if (rc != SHOAL_OK)

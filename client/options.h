@@ -24,7 +24,7 @@ struct options {
 	int password_fd; /* -1: none */
 	bool daemon, attach;
 	bool interactive, no_input, plaintext, strict, no_wait, quiet, verbose, json, plain, no_rc, help, version;
-	bool fail_if_empty;
+	bool fail_if_empty, sandbox;
 	unsigned threads, max_active;
 	uint64_t timeout_ms; /* 0: none */
 	int auto_login;      /* enum auto_login, or -1: as the terminal says */
