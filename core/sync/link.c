@@ -301,6 +301,8 @@ static void on_frame(struct sync_link *l, const struct frame *f)
 	if (rc == SHOAL_OK) {
 		if (kind != SYNC_OP)
 			sync_receive_end(l); /* the batch ends here: ACKs and snapshots keep their place */
+		if (l->doomed)
+			return; /* what it brought could not be kept */
 		rc = on_kind(l, kind, f->body, &e);
 	} else {
 		(void)error_set(&e, rc, "a broken frame");

@@ -97,6 +97,7 @@ static void build(struct cluster *c)
 		s->others = c->sites;
 		s->grain_ms = c->mix.grain_ms;
 		s->merge_bytes = c->mix.merge_bytes;
+		s->no_memory_per_10000 = c->mix.no_memory;
 		if (c->mix.skew_ms != 0)
 			s->skew_ms = (int64_t)sim_random(c->sim, 2 * c->mix.skew_ms) - c->mix.skew_ms;
 	}

@@ -20,7 +20,7 @@
 	X(unknown_found_not) X(retry_recognised_elsewhere) X(retry_done_again_elsewhere)                \
 	X(connection_reset) X(frame_cut) X(frame_lost) X(frame_doubled) X(frames_swapped)               \
 	X(foreign_shipped) X(acked_by_all) X(content_fetched) X(digests_equal) X(notice) X(lease_heard) \
-	X(lease_relayed) X(alone_for_an_hour) X(name_yielded)
+	X(lease_relayed) X(memory_ran_out) X(alone_for_an_hour) X(name_yielded)
 
 enum {
 #define X(name) SOMETIMES_##name,
@@ -42,6 +42,7 @@ struct fault_mix {
 	uint32_t lose_disk;        /* in 1,000 */
 	uint32_t clock_jump, skew_ms, grain_ms;
 	uint32_t retry;
+	uint32_t no_memory;        /* in 10,000 steps of a tracker */
 	size_t merge_bytes;        /* of a snapshot's rows at once; 0: all of these few */
 	bool lonely;               /* once, a tracker is alone for over an hour */
 };

@@ -57,6 +57,7 @@ static bool heal(struct cluster *c)
 	sim_heal(c->sim);
 	for (size_t i = 0; i < c->n; i++) {
 		struct site *s = &c->sites[i];
+		s->no_memory_per_10000 = 0;
 		if (!site_up(s))
 			cluster_boot(c, s);
 		if (s->skew_ms > 30000 || s->skew_ms < -30000)
@@ -203,6 +204,7 @@ void cluster_count(struct cluster *c)
 		met[SOMETIMES_digests_equal] += sc.digests_equal;
 		met[SOMETIMES_foreign_shipped] += sc.ops_sent;
 		met[SOMETIMES_gap_noticed] += sc.gaps;
+		met[SOMETIMES_memory_ran_out] += c->sites[i].memory_ran_out;
 		met[SOMETIMES_lease_heard] += c->sites[i].leases_heard;
 		met[SOMETIMES_lease_relayed] += c->sites[i].leases_relayed;
 		met[SOMETIMES_own_operations_came_back] += c->sites[i].own_back;

@@ -41,6 +41,7 @@ void cluster_choose_mix(struct cluster *c, struct sim_config *config)
 	m->grain_ms = sim_percent(sim, 30) ? 2000 : 0; /* so that claims fall on one time */
 	m->retry = sometimes(sim, 10);
 	m->merge_bytes = sim_percent(sim, 70) ? 100 + sim_random(sim, 1000) : 0;
+	m->no_memory = sim_percent(sim, 20) ? 1 + sim_random(sim, 50) : 0;
 	m->lonely = c->seed % 250 == 77;
 }
 

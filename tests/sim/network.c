@@ -154,7 +154,7 @@ enum shoal_err sim_send(void *ctx, conn_id id, const void *bytes, size_t len)
 		return SHOAL_EBUSY;
 	buf_put(&c->out, bytes, len);
 	if (c->out.failed)
-		abort();
+		return SHOAL_EBUSY; /* no memory: from now on, as env.h says */
 	schedule_delivery(node->sim, c, latency(node->sim));
 	return SHOAL_OK;
 }

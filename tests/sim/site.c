@@ -180,11 +180,16 @@ static uint64_t step_core(void *owner, const struct env_event *ev)
 	struct env *env = sim_node_env(s->node);
 	uint64_t now = env->mono_ms(env->ctx);
 
+	if (s->no_memory_per_10000 != 0 && sim_random(s->sim, 10000) < s->no_memory_per_10000) {
+		mem_fail_after(1 + sim_random(s->sim, 30));
+		s->memory_ran_out++;
+	}
 	if (!commit_on_event(s->commit, ev) && !sync_on_event(s->sync, ev) && ev->type != ENV_TICK)
 		abort(); /* nothing else can come */
-	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
 	uint64_t a = commit_tick(s->commit, now);
 	uint64_t b = sync_tick(s->sync, now);
+	mem_fail_after(0);
+	(void)vvec_copy(&s->durable, registry_durable_vector(s->reg));
 	return a < b ? a : b;
 }
 

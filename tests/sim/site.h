@@ -55,6 +55,8 @@ struct site {
 	struct mem_disk *disk;
 	struct mem_disk *backup; /* NULL: none was made */
 	void *flash;             /* site_sqlite.h */
+	uint32_t no_memory_per_10000; /* core: steps in which an allocation fails */
+	uint64_t memory_ran_out;
 	struct vvec durable;     /* as last seen */
 	struct sync_counters before; /* of earlier lives */
 	struct site_lease leases[SITES_MAX + 1]; /* by home; our own is the truth that others are measured by */
