@@ -261,11 +261,11 @@ fuzz-planted:
 fuzz-planted-run: $(FUZZ_PLANTED:%=$(B)/tests/fuzz/planted/%)
 	tests/fuzz/planted.sh $(T) $^
 $(B)/tests/fuzz/planted/%: $(B)/tests/fuzz/fuzz_$$(firstword $$(subst @, ,$$*))
-	@mkdir -p $@.d
+	@mkdir -p $@.objects
 	$(call say,LINK)
 	$(Q)for f in $$(grep -l 'PLANTED($(lastword $(subst @, ,$*)))' core/*/*.c tracker/*.c client/*.c); do \
-		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$(lastword $(subst @, ,$*)) -c $$f -o $@.d/$$(basename $$f .c).o || exit 1; done
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $@.d/*.o $<.o $(B)/tests/fuzz/fuzz.o \
+		$(CC) $(CFLAGS) -DMUTANT=MUTANT_$(lastword $(subst @, ,$*)) -c $$f -o $@.objects/$$(basename $$f .c).o || exit 1; done
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $@.objects/*.o $<.o $(B)/tests/fuzz/fuzz.o \
 		$(foreach f,$(below.fuzz),$(B)/lib$(f).a) $(LIBS.all) -o $@
 
 lint:

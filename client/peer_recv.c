@@ -61,7 +61,7 @@ static void begin_data(struct peer_conn *c, const struct peer_piece *m, uint32_t
 		begin_stray(c, m);
 	} else if (len == 0) {
 		conn_drop_ask(c, ask);
-	} else if ((m->offset != ask->got && !PLANTED(piece_overlap)) || (len > ask->length - ask->got && !PLANTED(piece_overlap))) {
+	} else if (m->offset != ask->got || len > ask->length - ask->got) {
 		conn_fail(c, SHOAL_EPROTO, "piece %u: bytes %u to %u where %u of %u were there", m->piece, m->offset,
 		          m->offset + len, ask->got, ask->length);
 	} else if (!ask->begun) {
@@ -80,7 +80,7 @@ static void took_data(struct peer_conn *c, size_t n)
 		return;
 	ask->got += (uint32_t)n;
 	c->untold += (uint32_t)n;
-	if (ask->got == ask->length) {
+	if (ask->got == ask->length || PLANTED(piece_short)) {
 		tell_bytes(c);
 		if (c->phase == CONN_DOWN)
 			return;

@@ -298,13 +298,13 @@ void clients_sweep(struct tracker *t)
 			unwatch(t, c);
 		else if (!c->greeted && now >= c->born_ms + FIRST_FRAME_MS)
 			client_doom(t, c, "no HELLO within 5 s");
-		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS && !PLANTED(frame_begun))
+		else if (c->begun_ms != 0 && now >= c->begun_ms + BEGUN_FRAME_MS)
 			client_doom(t, c, "began a frame and did not end it within 10 s");
 		else if (c->pinged_ms != 0 && now >= c->pinged_ms + PINGED_MS)
 			client_doom(t, c, "somebody could not reach it, and it does not answer");
 	}
 	TAILQ_FOREACH(c, &t->heard, heard_link) {
-		if (now < c->heard_ms + IDLE_MS)
+		if (now < c->heard_ms + IDLE_MS || PLANTED(idle_kept))
 			break;
 		client_doom(t, c, "silent for 45 s");
 	}

@@ -47,8 +47,8 @@
 	X(typed_escape)   /* typed: a backslash cannot be quoted */                           \
 	X(control_silent) /* control: a line that cannot be read gets no answer */            \
 	X(own_pages)      /* link: an answer to the link's own command may come in pages */   \
-	X(piece_overlap)  /* peer_conn: bytes of a piece may come twice, or be too many */    \
-	X(frame_begun)    /* tracker_step: who begins a frame may take his time */
+	X(piece_short)    /* peer_conn: a piece is whole with its first bytes */              \
+	X(idle_kept)      /* tracker_step: whoever says nothing is kept */
 
 enum mutant {
 	MUTANT_none,
