@@ -11,6 +11,7 @@ Load.__index = Load
 local REFUSED = { auth = true, denied = true, not_found = true, exists = true, conflict = true, usage = true, quota = true }
 Load.HOT_GROUPS, Load.HOT_USERS = 3, 3
 Load.SAME = "same.bin" -- a file with the same content, whoever shares it; nobody stops it
+Load.HALL, Load.VISITORS = "hall", 2 -- who ask to be let in there, and leave, while all others may answer
 Load.ROLES = { "admin", "admin", "member", "reader" }
 local GROUPS, RECENT = 2, 4 -- few groups and the latest requests, so that several answer the same one
 
@@ -19,11 +20,12 @@ function Load.new(lab, log)
     slowest = {} }, Load)
   for _, name in ipairs(lab.names) do
     local c = { name = name, peer = lab.cluster[name], made = 0, files = 0, own = {}, mine = {}, shares = {}, hot = {}, lost = {},
-      lacks = false, queue = {} }
+      lacks = false, queue = {}, doubt = {} }
     assert(c.peer:call("events"))
     load.clients[#load.clients + 1] = c
     load.clients[name] = c
   end
+  for i = #load.clients - Load.VISITORS + 1, #load.clients do load.clients[i].visitor = true end
   return load
 end
 
@@ -62,7 +64,7 @@ local function check_groups(load, c, rows)
       load:complain("%s made %s and does not see that he is in it, but '%s'", c.name, group, tostring(r))
     elseif state == "asked" and r == "" then
       load:complain("%s asked to join %s and does not see it", c.name, group)
-    elseif state == "left" and r and r ~= "" then
+    elseif state == "left" and r and r ~= "" and not c.doubt[group] then
       load:complain("%s has left %s and sees himself as '%s'", c.name, group, r)
     end
   end
@@ -109,10 +111,19 @@ local function post(load, c, op, args, words)
   c.waits = c.peer:post(op, table.unpack(words or args))
 end
 
+-- A request whose answer may have been lost may be there twice, and a leave sees only those that its tracker has.
+local function doubt(c, e, err)
+  if e.op ~= "join_group" then return end
+  c.joined, c.joined_at = e.args[1], e.t1
+  local last = c.lost[#c.lost]
+  if err or last and last > e.t0 - 1 then c.doubt[e.args[1]] = true end
+end
+
 local function finish(load, c, value, err)
   local e = c.entry
   c.entry, c.waits = nil, nil
   e.t1 = proc.mono()
+  doubt(c, e, err)
   local took = e.t1 - e.t0
   if took > (load.slowest[e.op] or 0) then load.slowest[e.op] = took end
   if not err then
@@ -134,6 +145,7 @@ end
 
 local function on_event(load, c, ev)
   if ev.event == "tracker.lost" or ev.event == "tracker.connected" then c.lost[#c.lost + 1] = proc.mono() end
+  if c.joined and proc.mono() - c.joined_at < 1 then c.doubt[c.joined] = true end
   if ev.event == "tracker.lacks" then c.lacks = true end
   if ev.event:find("^tracker") or ev.event == "conflict" or ev.event:find("^session") then
     load.log(("%s: %s %s %s"):format(c.name, ev.event, tostring(ev.tracker or ""), ev.text or ""))
@@ -166,7 +178,7 @@ local function pick(list) return list[math.random(#list)] end
 
 local function joined(c)
   local out = {}
-  for group in pairs(c.mine) do if not group:find("^hot") then out[#out + 1] = group end end
+  for group in pairs(c.mine) do if not group:find("^hot") and group ~= Load.HALL then out[#out + 1] = group end end
   table.sort(out)
   return out
 end
@@ -198,7 +210,7 @@ end
 
 local function some_group(load)
   local group = #load.groups > 0 and pick(load.groups)
-  return group and not group:find("^hot") and group
+  return group and not group:find("^hot") and group ~= Load.HALL and group
 end
 
 function choices.join_group(load, c)
@@ -265,6 +277,13 @@ function choices.logout(_, c)
   return {}
 end
 
+-- Many versions of few memberships: asked, withdrawn, accepted here and there.
+function choices.hall(load, c)
+  if not c.visitor then return { Load.HALL, load.clients[#load.clients - math.random(0, Load.VISITORS - 1)].name }, nil, "accept_request" end
+  local state = c.mine[Load.HALL]
+  return { Load.HALL }, nil, (state == nil or state == "left") and "join_group" or "leave_group"
+end
+
 function choices.list_groups() return {} end
 
 function choices.list_files(_, c)
@@ -277,7 +296,7 @@ end
 function choices.use_tracker(load) return { math.random(#load.lab.trackers) } end
 
 local WEIGHTS = { create_group = 6, hot_group = 2, create_user = 2, join_group = 14, accept_request = 24, leave_group = 7,
-  transfer_group = 3, set_role = 8, upload_file = 12, stop_share = 6, logout = 2, list_groups = 14, list_files = 10, use_tracker = 3 }
+  transfer_group = 3, set_role = 8, upload_file = 12, stop_share = 6, logout = 2, hall = 40, list_groups = 14, list_files = 10, use_tracker = 3 }
 local bag = {}
 for op, n in pairs(WEIGHTS) do for _ = 1, n do bag[#bag + 1] = op end end
 table.sort(bag)
@@ -293,6 +312,31 @@ local function next_command(load, c)
 end
 
 -- -- the loop
+
+-- One command that is done before anything else.
+function Load:now(c, op, args)
+  post(self, c, op, args)
+  while c.entry do
+    if not hear(self, c) then shoal.sleep(0.002) end
+  end
+  if self.history[#self.history].outcome ~= "ok" then
+    error(("%s %s: %s"):format(c.name, op, self.history[#self.history].message), 0)
+  end
+end
+
+-- While all is well: the hall, in which all but the visitors may answer requests.
+function Load:open_hall()
+  local owner = self.clients[1]
+  for _, c in ipairs(self.clients) do self:now(c, "use_tracker", { 1 }) end
+  self:now(owner, "create_group", { Load.HALL })
+  for _, c in ipairs(self.clients) do
+    if c ~= owner and not c.visitor then
+      self:now(c, "join_group", { Load.HALL })
+      self:now(owner, "accept_request", { Load.HALL, c.name, "admin" })
+    end
+  end
+  for i, c in ipairs(self.clients) do self:now(c, "use_tracker", { i % #self.lab.trackers + 1 }) end
+end
 
 -- One round: what has come is heard, who is free gives a command. `pace`: seconds between two commands of a client.
 function Load:step(busy, pace)
