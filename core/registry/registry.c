@@ -138,6 +138,56 @@ static size_t entries_of(const struct registry *reg)
 	return n;
 }
 
+/* Who gets the cut puts it into a tree in the order of keys. Rows in no order touch a page of it each, and each is written
+ * forty times; rows by the first bytes of their keys touch few. Only slower without memory. */
+enum { KEY_STARTS = 1 << 16 };
+
+static uint16_t key_start(const struct row *row)
+{
+	struct slice key = row_key(row);
+	return (uint16_t)(key.data[0] << 8 | (key.len > 1 ? key.data[1] : 0));
+}
+
+/* rows[i] begins with starts[i]. */
+static void order_by_start(struct row **rows, const uint16_t *starts, size_t n)
+{
+	struct row **ordered = try_alloc((n + 1) * sizeof(struct row *));
+	size_t *place = try_alloc(KEY_STARTS * sizeof(*place)), sum = 0;
+
+	if (ordered != NULL && place != NULL) {
+		for (size_t i = 0; i < n; i++)
+			place[starts[i]]++;
+		for (size_t k = 0; k < KEY_STARTS; k++) {
+			size_t count = place[k];
+			place[k] = sum;
+			sum += count;
+		}
+		for (size_t i = 0; i < n; i++)
+			ordered[place[starts[i]]++] = rows[i];
+		memcpy(rows, ordered, n * sizeof(struct row *));
+	}
+	free(ordered);
+	free(place);
+}
+
+/* The key is read while the row is near anyway: for its reference. */
+static void cut_table(const struct registry *reg, unsigned slot, struct registry_cut *cut)
+{
+	uint16_t *starts = try_alloc((reg->tables[slot].n + 1) * sizeof(*starts));
+	size_t first = cut->n;
+
+	for (const struct entry *e = entry_first(reg, slot); e != NULL; e = entry_after(reg, e)) {
+		if (entry_row(e) == NULL)
+			continue;
+		if (starts != NULL)
+			starts[cut->n - first] = key_start(e->last);
+		cut->rows[cut->n++] = row_ref(e->last);
+	}
+	if (starts != NULL && cut->n != first)
+		order_by_start(cut->rows + first, starts, cut->n - first);
+	free(starts);
+}
+
 struct registry_cut *registry_cut_new(const struct registry *reg)
 {
 	struct registry_cut *cut = try_alloc(sizeof(*cut));
@@ -150,9 +200,7 @@ struct registry_cut *registry_cut_new(const struct registry *reg)
 		return NULL;
 	}
 	for (unsigned slot = 0; slot < TABLE_END; slot++)
-		for (const struct entry *e = entry_first(reg, slot); e != NULL; e = entry_after(reg, e))
-			if (entry_row(e) != NULL)
-				cut->rows[cut->n++] = row_ref(e->last);
+		cut_table(reg, slot, cut);
 	return cut;
 }
 

@@ -642,6 +642,27 @@ static void load_what_is_broken(struct store *store)
 	registry_free(into.reg);
 }
 
+/* So that who gets it writes each page of its tree once. */
+static void a_cut_is_in_the_order_of_keys(void)
+{
+	struct registry *reg = registry_new(1, 1);
+
+	for (int i = 0; i < 400; i++) {
+		uint8_t key[32];
+		check_random_bytes(key, sizeof(key));
+		struct wire_row row = { .table = i % 2 == 0 ? TABLE_USER : TABLE_FILE, .key = slice_of(key, i % 2 == 0 ? 16 : 32) };
+		CHECK_INT(registry_load(reg, &row), ==, SHOAL_OK);
+	}
+	struct registry_cut *cut = registry_cut_new(reg);
+	CHECK_INT(cut->n, ==, 400);
+	for (size_t i = 1; i < cut->n; i++) {
+		const struct row *a = cut->rows[i - 1], *b = cut->rows[i];
+		CHECK(a->table < b->table || (a->table == b->table && memcmp(row_key(a).data, row_key(b).data, 2) <= 0));
+	}
+	registry_cut_free(cut);
+	registry_free(reg);
+}
+
 static void what_is_stored_is_what_comes_back(void)
 {
 	struct crew c = crew_new(150);
@@ -747,7 +768,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_dropped_row_stays_away), TEST(a_close_may_come_first), TEST(snapshots_do_what_records_do),
 	TEST(a_snapshot_takes_away_what_was_closed_there), TEST(a_snapshot_without_memory_leaves_nothing),
 	TEST(the_clock_goes_on_and_is_not_dragged_far), TEST(a_request_is_known_for_an_hour_everywhere),
-	TEST(what_is_stored_is_what_comes_back), TEST(rows_from_the_future_are_kept_and_passed_on),
+	TEST(a_cut_is_in_the_order_of_keys), TEST(what_is_stored_is_what_comes_back),
+	TEST(rows_from_the_future_are_kept_and_passed_on),
 	TEST(a_hundred_thousand_rows_are_no_burden),
 };
 CHECK_MAIN(tests)
