@@ -1,6 +1,7 @@
 /* core/swarm/swarm_internal.h - what the files of the swarm share; nobody else includes it.
  *
- *   swarm.c         peers, their records, their messages
+ *   swarm.c         peers, their messages
+ *   swarm_record.c  strikes and bans, kept by identity
  *   swarm_request.c requests and their end
  *   swarm_pool.c    the pieces that nobody has been asked for, by number of copies
  *   swarm_pick.c    which of them, for this peer (rule 2)
@@ -161,6 +162,9 @@ void piece_refresh(struct swarm *sw, uint32_t piece);
 
 /* -- swarm.c, its peers */
 void peer_snub(struct swarm *sw, struct swarm_peer *peer, bool snubbed);
+
+/* -- swarm_record.c */
+struct record *record_find(const struct swarm *sw, const struct id32 *identity); /* NULL: nothing against it */
 /* Writes the strikes into the record of its identity, with a ban (0: none). */
 void record_keep(struct swarm *sw, const struct swarm_peer *peer, uint64_t banned_until_us);
 
