@@ -136,5 +136,5 @@ struct world {
 };
 typedef void case_fn(struct world *w);
 case_fn case_door, case_strangers, case_others, case_names, case_metadata, case_sync, case_tokens, case_tickets, case_requests,
-	case_removed, case_overask, case_loris, case_half_open, case_flood, case_guess, case_timing;
+	case_removed, case_overask, case_loris, case_half_open, case_flood, case_guess, case_timing, case_starve;
 #endif

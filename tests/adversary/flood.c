@@ -150,6 +150,41 @@ void case_half_open(struct world *w)
 	crowd(w, "half-open", NULL, 0);
 }
 
+/* More connections than the tracker has descriptors: who is there goes on, and newcomers come in when it is over. */
+void case_starve(struct world *w)
+{
+	struct session good, late;
+	struct reply r = { 0 };
+	unsigned asked = 0, refused = 0;
+	int *fds = malloc(w->count * sizeof(int));
+	if (fds == NULL)
+		die("out of memory");
+	memset(fds, 0xff, w->count * sizeof(int));
+	session_as(&good, w->tracker, w->seed2, "good", "pw-good");
+	for (uint64_t end = mono_ms() + w->seconds * 1000u; mono_ms() < end; asked++) {
+		hold(w, fds, w->count, "\x16", 1);
+		if (session_call(&good, &r, 28, "s", "") != OK)
+			die("who was there is not served: %d %s", r.code, r.message);
+		if (!session_open(&late, w->tracker, w->seed, "127.0.0.2"))
+			refused++;
+		session_close(&late);
+	}
+	printf("# starve: %u commands beside it, %u of as many newcomers turned away\n", asked, refused);
+	check(asked > 0, "who was there is served all the while");
+	for (unsigned i = 0; i < w->count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(fds);
+	bool in = false;
+	for (uint64_t end = mono_ms() + 20000; !in && mono_ms() < end;) {
+		in = session_open(&late, w->tracker, w->seed, "127.0.0.2");
+		session_close(&late);
+	}
+	check(in, "newcomers come in when it is over");
+	reply_free(&r);
+	session_close(&good);
+}
+
 /* -- requests that nobody reads the answers of */
 enum { FLOODERS = 8 };
 

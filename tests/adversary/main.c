@@ -50,6 +50,7 @@ static const struct {
 	{ "metadata", case_metadata }, { "sync", case_sync },           { "tokens", case_tokens },     { "tickets", case_tickets },
 	{ "requests", case_requests }, { "removed", case_removed },     { "overask", case_overask },   { "loris", case_loris },
 	{ "half-open", case_half_open }, { "flood", case_flood },       { "guess", case_guess },       { "timing", case_timing },
+	{ "starve", case_starve },
 };
 
 static void set(struct world *w, const char *word)

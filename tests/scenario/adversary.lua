@@ -86,12 +86,54 @@ T.case("a member who was removed a moment ago gets nothing more from who is onli
   still_works(t, c)
 end)
 
+local function sh(text, ...)
+  local p = assert(proc.spawn({ "/bin/sh", "-ec", text, "sh", ... }, { capture = true }))
+  local code = p:wait(20)
+  if code ~= 0 then error(("%s: %s"):format(text, p:errors())) end
+end
+
+T.case("links are followed neither where a file is fetched nor where it is served", function(t)
+  local c = scene(t)
+  local victim = c:file("victim", 20 * PIECE, 77) -- as large as the song, of other bytes
+  local was = shoal.hash(victim)
+  local function plant(name)
+    local dest = c.bob.dir .. "/" .. name
+    proc.mkdir(c.bob.dir .. "/" .. name:match("^[^/]*"))
+    return dest
+  end
+  for _, trap in ipairs{ "", ".part", ".part.state" } do -- all names that a download writes to
+    local dest = plant("links" .. #trap .. "/song")
+    sh('ln -s "$1" "$2"', victim, dest .. trap)
+    local job = c.bob:download_file("team", "song", dest)
+    if job and job:wait(30) then t.eq(shoal.hash(dest), shoal.hash(c.song)) end
+    t.eq(shoal.hash(victim), was, "written through " .. trap)
+  end
+  -- at the seeder: the song is now a link to something that nobody has shared
+  sh('mv "$1" "$1.away" && ln -s "$2" "$1"', c.song, victim)
+  local dest = plant("after") .. "/song"
+  local job = c.bob:download_file("team", "song", dest, { timeout = "6s" })
+  if job and job:wait(20) then t.eq(shoal.hash(dest), shoal.hash(c.song .. ".away")) end
+  local f = io.open(dest .. ".part")
+  if f then
+    local theirs = assert(io.open(victim)):read(PIECE)
+    if f:read("a"):find(theirs, 1, true) then error("what the link points to was served") end
+    f:close()
+  end
+end)
+
 -- Small: the numbers are measured with more (docs/security.md).
 T.case("connections that say nothing, requests that nobody reads: others are served", function(t)
   local c = t.cluster{ trackers = 1, peers = {} }
   attack(c, "loris", "n=500", "seconds=2")
   attack(c, "half-open", "n=500", "seconds=2")
   attack(c, "flood", "seconds=2")
+end)
+
+T.case("no descriptors left: who is there is served, newcomers come in again", function(t)
+  local c = t.cluster{ trackers = 1, start = 0, peers = {} }
+  c.trackers[1].before = { "/bin/sh", "-c", 'ulimit -n 150; exec "$@"', "sh" }
+  c.trackers[1]:start()
+  attack(c, "starve", "n=600", "seconds=2")
 end)
 
 T.case("guessing is slow, and the owner comes in", function(t)
