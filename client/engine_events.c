@@ -7,11 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "client/engine_impl.h"
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/base/table.h"
 
 /* A job whose progress was told lately. */
 struct progress {
@@ -79,6 +78,10 @@ static bool keep_progress(struct engine *en, const struct job_info *job)
 			return false; /* the next one will do */
 		p->id = job->id;
 		HASH_ADD(hh, en->progress, id, sizeof(p->id), p);
+		if (p->hh.tbl == NULL) {
+			free(p);
+			return false;
+		}
 	}
 	bool first = p->kept == NULL;
 	if (first)

@@ -9,13 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "client/shares_db.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/table.h"
 #include "core/base/workers.h"
 
 struct share_key {
@@ -136,6 +135,20 @@ static void remove_entry(struct shares *s, struct share_entry *entry)
 	free(entry);
 }
 
+static struct share_entry *add_entry(struct shares *s, const struct id16 *gid, const struct id16 *fid)
+{
+	struct share_entry *entry = try_alloc(sizeof(*entry));
+
+	if (entry == NULL)
+		return NULL;
+	entry->key = key_of(gid, fid);
+	HASH_ADD(hh, s->table, key, sizeof(entry->key), entry);
+	if (entry->hh.tbl != NULL)
+		return entry;
+	free(entry);
+	return NULL;
+}
+
 /* Adds a copy, or replaces: what the engine noted about the old one is forgotten, but not that it is served. */
 static struct share_entry *put_entry(struct shares *s, const struct share *row)
 {
@@ -143,12 +156,10 @@ static struct share_entry *put_entry(struct shares *s, const struct share *row)
 	char *path = try_strdup(row->info.path);
 	bool is_new = entry == NULL;
 
-	if (is_new)
-		entry = try_alloc(sizeof(*entry));
+	if (is_new && path != NULL)
+		entry = add_entry(s, &row->info.gid, &row->info.fid);
 	if (path == NULL || entry == NULL) {
 		free(path);
-		if (is_new)
-			free(entry);
 		return NULL;
 	}
 	bool served = entry->share.served;
@@ -159,9 +170,6 @@ static struct share_entry *put_entry(struct shares *s, const struct share *row)
 	entry->share = *row;
 	entry->share.info.path = path;
 	entry->share.served = served;
-	entry->key = key_of(&row->info.gid, &row->info.fid);
-	if (is_new)
-		HASH_ADD(hh, s->table, key, sizeof(entry->key), entry);
 	count_share(s, entry, 1);
 	return entry;
 }

@@ -17,9 +17,7 @@
 #define SHOAL_TRACKER_CORE_H
 #include <sys/queue.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
+#include "core/base/table.h"
 #include "core/registry/file_manager.h"
 #include "core/registry/group_manager.h"
 #include "core/registry/notice.h"

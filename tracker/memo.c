@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "core/base/mem.h"
+#include "core/base/table.h"
 
 enum { KEY_MAX = 1 + 320 + 320 };
 

@@ -5,10 +5,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "core/base/mem.h"
+#include "core/base/table.h"
 
 enum {
 	SWEEP_MS = 1000,

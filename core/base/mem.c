@@ -8,9 +8,11 @@
 /* The one piece of per-thread state in the program: a fault that tests inject. */
 static _Thread_local unsigned fail_countdown;
 
-void mem_fail_after(unsigned n)
+unsigned mem_fail_after(unsigned n)
 {
+	unsigned was = fail_countdown;
 	fail_countdown = n;
+	return was;
 }
 
 static bool fails_now(void)

@@ -17,8 +17,8 @@ char *try_strdup(const char *s);
 char *try_strndup(const char *s, size_t n);
 void *try_memdup(const void *p, size_t n);
 
-/* Tests: the n-th try_* call from now on fails, once (0: never). Per thread. */
-void mem_fail_after(unsigned n);
+/* Tests: the n-th try_* call from now on fails, once (0: never). Returns what was left of the count before. Per thread. */
+unsigned mem_fail_after(unsigned n);
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #endif

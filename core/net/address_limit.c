@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/table.h"
 #include "core/net/sockaddr.h"
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 struct address_count {
 	uint8_t key[16];

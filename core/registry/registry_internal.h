@@ -10,14 +10,10 @@
 #ifndef SHOAL_REGISTRY_REGISTRY_INTERNAL_H
 #define SHOAL_REGISTRY_REGISTRY_INTERNAL_H
 #include "core/base/mem.h"
+#include "core/base/table.h"
 #include "core/registry/node_table.h"
 #include "core/registry/registry.h"
 #include "core/registry/views.h"
-
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) try_alloc(size)
-#define uthash_free(p, size) free(p)
-#include <uthash.h>
 
 enum { INDEX_CLOSED = INDEX_COUNT }; /* closed rows whose dot is not covered yet */
 #define INDEXES_OF_A_ROW 3

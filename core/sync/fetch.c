@@ -46,6 +46,10 @@ void sync_fetch_want(struct sync *s, const struct file_row *file)
 	f->size = file->size;
 	f->at = s->now;
 	HASH_ADD(hh, s->fetches, content, sizeof(f->content), f);
+	if (f->hh.tbl == NULL) {
+		free(f);
+		return;
+	}
 	s->fetch_at = s->now;
 }
 

@@ -148,13 +148,17 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	/* What the one that we dialled says now is the truth, even if it is less than before: its disk may be an old one. */
 	if (l->dialled)
 		vvec_fini(&p->acked);
-	sync_note_vector(s, p, vector);
+	bool noted = sync_note_vector(s, p, vector);
 	if (s->joining && (!s->join_has_target || s->join_from == p->id)) /* it may have lost its disk since */
-		sync_join_target(s, p, vector);
-	if (l->dialled) {
-		(void)vvec_copy(&l->told, vector);
-		sync_ship_begin(l, vector);
+		noted = sync_join_target(s, p, vector) && noted;
+	if (l->dialled)
+		noted = vvec_copy(&l->told, vector) == SHOAL_OK && noted;
+	if (!noted) {
+		sync_link_doom(l, "no memory for its vector");
+		return;
 	}
+	if (l->dialled)
+		sync_ship_begin(l, vector);
 	if (s->config.refresh != NULL)
 		s->config.refresh(s->config.owner);
 	sync_presence_renew(s);

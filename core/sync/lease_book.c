@@ -1,5 +1,4 @@
 /* core/sync/lease_book.c */
-#define HASH_NONFATAL_OOM 1
 #include "core/sync/lease_book.h"
 
 #include <stdlib.h>

@@ -19,9 +19,8 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 
-#include <uthash.h>
-
 #include "core/base/env.h"
+#include "core/base/table.h"
 #include "core/sync/sync.h"
 
 enum lease_times {

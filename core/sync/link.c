@@ -35,8 +35,13 @@ static struct sync_link *new_link(struct sync *s, struct sync_tracker *p, conn_i
 	l->ack_at = ENV_NEVER;
 	STAILQ_INIT(&l->ship.unacked);
 	frame_reader_init(&l->reader, FRAMES_SYNC);
-	LIST_INSERT_HEAD(&s->links, l, next);
 	HASH_ADD(hh, s->by_conn, conn, sizeof(l->conn), l);
+	if (l->hh.tbl == NULL) {
+		frame_reader_fini(&l->reader);
+		free(l);
+		return NULL;
+	}
+	LIST_INSERT_HEAD(&s->links, l, next);
 	return l;
 }
 

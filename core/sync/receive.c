@@ -135,12 +135,11 @@ enum shoal_err sync_receive_ack(struct sync_link *l, struct slice vector, struct
 	struct vvec changed = { 0 };
 	enum shoal_err rc = sync_receive_vector(l->sync, vector, &changed, e);
 
-	if (rc == SHOAL_OK && vvec_merge(&l->told, &changed) != SHOAL_OK)
+	if (rc == SHOAL_OK &&
+	    (vvec_merge(&l->told, &changed) != SHOAL_OK || !sync_note_vector(l->sync, l->peer, &changed)))
 		rc = error_set(e, SHOAL_EBUSY, "no memory for its vector");
-	if (rc == SHOAL_OK) {
-		sync_note_vector(l->sync, l->peer, &changed);
+	if (rc == SHOAL_OK)
 		sync_ship_on_ack(l, &changed);
-	}
 	vvec_fini(&changed);
 	return rc;
 }

@@ -38,21 +38,26 @@ bool sync_vector_from_wire(struct vvec *v, struct slice entries)
 bool sync_ask(struct sync *s, const struct ask *what, struct content_op *op)
 {
 	struct ask *ask = try_memdup(what, sizeof(*what));
-	if (ask == NULL || op == NULL) {
+	if (ask != NULL && op != NULL) {
+		ask->cookie = SYNC_COOKIE_TAG << 56 | ++s->last_ask;
+		HASH_ADD(hh, s->asks, cookie, sizeof(ask->cookie), ask);
+	}
+	if (ask == NULL || op == NULL || ask->hh.tbl == NULL) {
 		free(ask);
 		content_op_free(op);
 		return false;
 	}
-	ask->cookie = SYNC_COOKIE_TAG << 56 | ++s->last_ask;
-	HASH_ADD(hh, s->asks, cookie, sizeof(ask->cookie), ask);
 	s->env->content(s->env->ctx, op, ask->cookie);
 	return true;
 }
 
-void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v)
+bool sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v)
 {
-	if (vvec_merge(&p->acked, v) == SHOAL_OK && s->config.on_acked != NULL)
+	if (vvec_merge(&p->acked, v) != SHOAL_OK)
+		return false;
+	if (s->config.on_acked != NULL)
 		s->config.on_acked(s->config.owner);
+	return true;
 }
 
 /* -- joining */
@@ -76,10 +81,11 @@ void sync_check_joined(struct sync *s)
 		joined(s, "everything that a peer had is here");
 }
 
-void sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector)
+bool sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector)
 {
 	s->join_from = p->id;
 	s->join_has_target = vvec_copy(&s->join_target, vector) == SHOAL_OK;
+	return s->join_has_target;
 }
 
 /* Who gave us the target is gone, maybe with its disk: nobody else need have all that it had. */
@@ -87,12 +93,12 @@ static void retarget(struct sync *s)
 {
 	const struct sync_tracker *p = sync_peer_by_id(s, s->join_from);
 
-	if (!s->join_has_target || (p != NULL && sync_peer_link(p) != NULL))
+	if (s->join_has_target && p != NULL && sync_peer_link(p) != NULL)
 		return;
 	s->join_has_target = false;
 	LIST_FOREACH(p, &s->peers, next)
-		if (!s->join_has_target && sync_peer_link(p) != NULL)
-			sync_join_target(s, p, &p->acked);
+		if (sync_peer_link(p) != NULL && sync_join_target(s, p, &p->acked))
+			return;
 }
 
 static uint64_t join_tick(struct sync *s)

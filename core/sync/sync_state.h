@@ -21,10 +21,9 @@
 #define SHOAL_SYNC_STATE_H
 #include <sys/queue.h>
 
-#include <uthash.h>
-
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/table.h"
 #include "core/registry/registry.h"
 #include "core/sync/lease_book.h"
 #include "core/sync/oplog.h"
@@ -253,9 +252,10 @@ struct sync_tracker *sync_peer_by_id(struct sync *s, uint16_t id);
 void sync_peer_free(struct sync_tracker *p);
 
 /* sync.c */
-void sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v); /* p has these */
+bool sync_note_vector(struct sync *s, struct sync_tracker *p, const struct vvec *v); /* p has these; false: no memory */
 void sync_check_joined(struct sync *s);
-void sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector); /* joined once we have that */
+/* Joined once we have that; false: no memory. */
+bool sync_join_target(struct sync *s, const struct sync_tracker *p, const struct vvec *vector);
 uint32_t sync_jitter(struct sync *s, uint32_t ms); /* ms +-25 % */
 bool sync_vector_from_wire(struct vvec *v, struct slice entries); /* raises v; false: no memory, or too many */
 void sync_vector_to_wire(struct buf *b, const struct vvec *v);

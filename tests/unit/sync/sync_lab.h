@@ -179,8 +179,11 @@ static inline enum shoal_err lab_send(void *ctx, conn_id conn, const void *bytes
 		return SHOAL_EBUSY;
 	for (size_t at = 0; at < len && !lab->dark && !n->cut_off && !to->cut_off; at += lab->mtu) {
 		size_t part = len - at < lab->mtu ? len - at : lab->mtu;
+		uint8_t *copy = try_memdup((const uint8_t *)bytes + at, part);
+		if (copy == NULL)
+			return SHOAL_EBUSY; /* what went before is half a frame: whoever sends ends the connection */
 		struct lab_event *e = lab_put(to, (struct env_event){ .type = ENV_BYTES, .conn = conn ^ 1, .len = part });
-		e->bytes = try_memdup((const uint8_t *)bytes + at, part);
+		e->bytes = copy;
 		e->ev.data = e->bytes;
 		lab->conns[conn].queued += part;
 	}
@@ -211,8 +214,10 @@ static inline void lab_answer_commit(struct lab_node *n)
 	enum shoal_err rc = n->fail;
 	if (n->txn == NULL)
 		return;
+	unsigned fails = mem_fail_after(0); /* the disk has memory */
 	if (rc == SHOAL_OK)
 		rc = store_mem_ops.commit(n->store, &n->txn, 1, &e);
+	mem_fail_after(fails);
 	store_txn_free(n->txn);
 	n->txn = NULL;
 	lab_put(n, (struct env_event){ .type = ENV_COMMITTED, .cookie = n->cookie, .result = rc });
@@ -233,7 +238,9 @@ static inline void lab_answer_content(struct lab_node *n)
 	struct error e;
 	size_t at = n->op_head++ % LAB_OPS;
 	struct content_op *op = n->ops[at];
+	unsigned fails = mem_fail_after(0);
 	enum shoal_err rc = store_content(&store_mem_ops, n->store, op, &e);
+	mem_fail_after(fails);
 	lab_put(n, (struct env_event){ .type = ENV_CONTENT, .cookie = n->op_cookies[at], .result = rc, .content = op });
 }
 
@@ -452,6 +459,17 @@ static inline void lab_load(struct lab_node *into, struct mem_disk *disk)
 	CHECK_INT(store_mem_ops.open(mem_disk_where(disk), &store, &e), ==, SHOAL_OK);
 	CHECK_INT(store_mem_ops.load(store, &sink, &e), ==, SHOAL_OK);
 	store_mem_ops.close(store);
+}
+
+/* All that is durable goes from its log: who has not got it needs a snapshot. */
+static inline void lab_cut_log(struct lab_node *n)
+{
+	struct error e;
+	struct vvec upto = { 0 };
+	CHECK_INT(vvec_copy(&upto, registry_durable_vector(n->reg)), ==, SHOAL_OK);
+	commit_raise_floor(n->commit, &upto);
+	CHECK_INT(store_mem_ops.log_cut(n->store, &upto, &e), ==, SHOAL_OK);
+	vvec_fini(&upto);
 }
 
 static inline bool lab_knows(const struct lab_node *n, const char *name)

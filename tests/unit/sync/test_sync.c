@@ -426,16 +426,6 @@ static void a_line_that_is_gone_is_not_talked_to(void)
 
 /* -- snapshots */
 
-static void cut_log_to_all(struct lab_node *n)
-{
-	struct error e;
-	struct vvec upto = { 0 };
-	CHECK_INT(vvec_copy(&upto, registry_durable_vector(n->reg)), ==, SHOAL_OK);
-	commit_raise_floor(n->commit, &upto);
-	CHECK_INT(store_mem_ops.log_cut(n->store, &upto, &e), ==, SHOAL_OK);
-	vvec_fini(&upto);
-}
-
 static void who_is_behind_the_cut_log_gets_a_snapshot(void)
 {
 	struct lab *lab = lab_new();
@@ -447,7 +437,7 @@ static void who_is_behind_the_cut_log_gets_a_snapshot(void)
 		CHECK_INT(lab_create_user(a, name, NULL), ==, SHOAL_OK);
 	}
 	lab_run(lab, 100);
-	cut_log_to_all(a);
+	lab_cut_log(a);
 	CHECK_INT(lab_create_user(a, "later", NULL), ==, SHOAL_OK);
 	b = lab_up(lab, 2, 2);
 	lab_run(lab, 5000);
@@ -466,7 +456,7 @@ static void a_snapshot_leaves_only_when_all_of_it_is_durable(void)
 		lab_run(lab, 6000);
 		CHECK_INT(lab_create_user(a, "old", NULL), ==, SHOAL_OK);
 		lab_run(lab, 100);
-		cut_log_to_all(a);
+		lab_cut_log(a);
 		a->hold = true;
 		CHECK_INT(lab_create_user(a, "pending", NULL), ==, SHOAL_OK);
 		b = lab_up(lab, 2, 2);
@@ -567,7 +557,7 @@ static struct lab *with_a_snapshot_due(struct lab_node **a, struct lab_node **b)
 		CHECK_INT(lab_create_user(*a, name, NULL), ==, SHOAL_OK);
 	}
 	lab_run(lab, 100);
-	cut_log_to_all(*a);
+	lab_cut_log(*a);
 	*b = lab_up(lab, 2, 2);
 	(*b)->slow = true;
 	return lab;
