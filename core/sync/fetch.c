@@ -298,6 +298,7 @@ void sync_fetch_on_answer(struct sync *s, const struct ask *ask, struct content_
 uint64_t sync_fetch_tick(struct sync *s)
 {
 	struct fetch *f, *next;
+	unsigned seen = 0; /* of those under way */
 
 	if (s->fetches == NULL)
 		return ENV_NEVER;
@@ -316,6 +317,9 @@ uint64_t sync_fetch_tick(struct sync *s)
 			check(s, f);
 		if ((f->state == FETCH_ASKING || (f->state == FETCH_WAITING && f->at > s->now)) && f->at < s->fetch_at)
 			s->fetch_at = f->at;
+		seen += f->state != FETCH_WAITING;
+		if (seen == SYNC_FETCHES && s->fetching == SYNC_FETCHES)
+			break; /* whose turn it is next is asked when one of them is done: there may be a million */
 	}
 	return s->fetch_at;
 }
