@@ -227,6 +227,14 @@ static enum stream_status write_stage(struct peer_conn *c, size_t *put, struct e
 	return st;
 }
 
+/* sendfile() does not tell whether it was the file or the socket: a byte of the file is read, which leaves an error. */
+static void blame_file(struct file_reader *r, uint64_t at, struct piece_serve *s)
+{
+	uint8_t byte;
+
+	(void)file_reader_read(r, at, &byte, 1, &s->error);
+}
+
 static enum stream_status write_file(struct peer_conn *c, struct piece_serve *s, size_t *put, struct error *e)
 {
 	off_t at = (off_t)(s->offset + s->sent - c->frame_left);
@@ -239,6 +247,8 @@ static enum stream_status write_file(struct peer_conn *c, struct piece_serve *s,
 	enum stream_status st = stream_sendfile(c->stream, r->fd, &at, n, put, e);
 	peer_rate_give_back(c->thread->io->config.up, n - *put);
 	c->frame_left -= (uint32_t)*put;
+	if (st != STREAM_OK && st != STREAM_AGAIN)
+		blame_file(r, (uint64_t)at, s);
 	return st;
 }
 

@@ -298,6 +298,42 @@ static void a_file_goes_in_the_clear(void)
 	whole_file(true);
 }
 
+/* What the disk does not give: the engine learns that it is the file, so that it is served no longer. */
+static void unreadable_file(bool plain)
+{
+	struct pair p;
+	struct files f;
+
+	go_up(&p, plain);
+	files_init(&f, peer_io_threads(p.b.io));
+	for (unsigned i = 0; i < f.source->nslots; i++) {
+		file_reader_close(&f.source->slots[i].reader);
+		f.source->slots[i].reader = (struct file_reader){ .fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC) };
+		CHECK(f.source->slots[i].reader.fd >= 0); /* nothing is mapped at 0: EIO */
+	}
+	ask(&p, &f, 0);
+	serve_one(&p, &f, 0);
+	struct piece_serve *s = peer_event_serve(expect(&p.b, PEER_SERVE_DONE));
+	CHECK(!s->whole);
+	CHECK_INT(s->error.code, ==, SHOAL_EIO);
+	free(s);
+	CHECK_INT(asked(&p), ==, ASK_LOST);
+	expect_down(&p.a);
+	expect_down(&p.b);
+	close_pair(&p);
+	files_fini(&f);
+}
+
+static void a_file_that_cannot_be_read_is_named_over_tls(void)
+{
+	unreadable_file(false);
+}
+
+static void a_file_that_cannot_be_read_is_named_in_the_clear(void)
+{
+	unreadable_file(true);
+}
+
 /* -- past 4 GiB, where an offset of 32 bits begins anew */
 
 static const uint32_t far_pieces[] = { 0, 8191, 8192, 8193 };
@@ -624,6 +660,8 @@ static void a_limit_is_kept(void)
 static const struct CMUnitTest tests[] = {
 	TEST(a_file_goes_over_tls),
 	TEST(a_file_goes_in_the_clear),
+	TEST(a_file_that_cannot_be_read_is_named_over_tls),
+	TEST(a_file_that_cannot_be_read_is_named_in_the_clear),
 	TEST(pieces_past_4_gib_go),
 	TEST(wrong_bytes_are_not_written),
 	TEST(what_is_forgotten_comes_back_and_is_thrown_away),
