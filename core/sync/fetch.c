@@ -2,7 +2,8 @@
  *
  * For each file whose content is not held: CHECK what the store has of it; ask some peer for the next chunk of 1024
  * hashes; PUT it; and so on; the last CHECK verifies the whole against the id and marks it as held. At most 8 at once.
- * A peer that does not have it says so, and another is asked; when all were asked in vain, again a little later. */
+ * A peer that does not have it says so, and another is asked; when all were asked in vain, again a little later. What
+ * there was no memory to note is found by looking at all files again, 10 s later. */
 #include "core/sync/sync_state.h"
 
 #include "core/base/planted.h"
@@ -34,19 +35,28 @@ static bool is_held(struct sync *s, const struct id32 *content)
 	return row != NULL && row->held;
 }
 
+/* One could not be noted. */
+static void look_at_all_later(struct sync *s)
+{
+	s->fetch_all_at = s->now + FETCH_RETRY_MAX_MS;
+}
+
 void sync_fetch_want(struct sync *s, const struct file_row *file)
 {
 	if (is_held(s, &file->content) || find(s, &file->content) != NULL || file->size > CONTENT_SIZE_MAX)
 		return;
 	struct fetch *f = try_alloc(sizeof(*f));
-	if (f == NULL)
-		return; /* it stays 'syncing' until the next start */
+	if (f == NULL) {
+		look_at_all_later(s);
+		return;
+	}
 	f->content = file->content;
 	f->file_hash = file->hash;
 	f->size = file->size;
 	f->at = s->now;
 	HASH_ADD(hh, s->fetches, content, sizeof(f->content), f);
 	if (f->hh.tbl == NULL) {
+		look_at_all_later(s);
 		free(f);
 		return;
 	}
@@ -57,7 +67,9 @@ void sync_fetch_all(struct sync *s)
 {
 	struct registry_iter it = registry_all(s->config.registry, TABLE_FILE);
 	const struct file_row *file;
-	while ((file = registry_next(&it)) != NULL)
+
+	s->fetch_all_at = ENV_NEVER;
+	while (s->fetch_all_at == ENV_NEVER && (file = registry_next(&it)) != NULL)
 		sync_fetch_want(s, file);
 }
 
@@ -209,7 +221,6 @@ static void on_checked(struct sync *s, struct fetch *f, const struct content_op 
 		if (rc == SHOAL_EINTEGRITY)
 			log_line(s->env->log, LOG_ERROR, "sync", "piece hashes from tracker %u do not give their content id",
 			         f->asked);
-		f->chunk = 0;
 		wait_and_retry(s, f);
 	}
 }
@@ -295,15 +306,20 @@ void sync_fetch_on_answer(struct sync *s, const struct ask *ask, struct content_
 
 /* -- time */
 
+static uint64_t next_look(const struct sync *s)
+{
+	return s->fetches != NULL && s->fetch_at < s->fetch_all_at ? s->fetch_at : s->fetch_all_at;
+}
+
 uint64_t sync_fetch_tick(struct sync *s)
 {
 	struct fetch *f, *next;
 	unsigned seen = 0; /* of those under way */
 
-	if (s->fetches == NULL)
-		return ENV_NEVER;
-	if (s->now < s->fetch_at)
-		return s->fetch_at;
+	if (s->now >= s->fetch_all_at)
+		sync_fetch_all(s);
+	if (s->fetches == NULL || s->now < s->fetch_at)
+		return next_look(s);
 	s->fetch_at = ENV_NEVER;
 	HASH_ITER(hh, s->fetches, f, next) {
 		if (is_held(s, &f->content)) { /* an upload was quicker */
@@ -321,5 +337,5 @@ uint64_t sync_fetch_tick(struct sync *s)
 		if (seen == SYNC_FETCHES && s->fetching == SYNC_FETCHES)
 			break; /* whose turn it is next is asked when one of them is done: there may be a million */
 	}
-	return s->fetch_at;
+	return next_look(s);
 }

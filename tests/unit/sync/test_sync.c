@@ -3,7 +3,7 @@
 
 #include "core/base/fs.h"
 #include "core/registry/file_manager.h"
-#include "tests/unit/sync/sync_lab.h"
+#include "tests/unit/sync/content_lab.h"
 
 static void an_op_reaches_the_other_and_is_acknowledged(void)
 {
@@ -197,7 +197,7 @@ static void what_is_wrong_with_a_stranger_is_said_once_a_minute(void)
 	raw->identity.b[5] = 0;
 	lab_dial_raw(raw, 1);
 	lab_say_hello(raw, 3, 1, slice_of(NULL, 0)); /* something else is wrong with it now */
-	CHECK_INT(lines_with(path, "is not in our list"), ==, 1);
+	CHECK_INT(lines_with(path, "tracker 3 is not in the list of tracker 1: add its line there"), ==, 1);
 	CHECK_INT(sync_counters(a->sync)->refused, ==, 32);
 	struct log *log = a->env.log;
 	lab_free(lab);
@@ -216,6 +216,50 @@ static void the_one_that_we_dial_must_be_the_one_of_the_line(void)
 		CHECK_STR(status_of(a, 2).state, ids[i] == 2 ? "connected" : "refused");
 		lab_free(lab);
 	}
+}
+
+/* While both run it is shown, but not of one that has just been reached, nor when none is. */
+static void two_of_one_id_are_shown_while_both_run(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2), *raw = lab_raw(lab, 3);
+
+	lab_run(lab, 500);
+	CHECK_STR(status_of(a, 2).state, "connected");
+	lab_dial_raw(raw, 1);
+	lab_say_hello(raw, 2, 1, slice_of(NULL, 0));
+	CHECK(raw->closed);
+	CHECK_STR(status_of(a, 2).state, "refused");
+	CHECK_STR(status_of(a, 2).reason, "two trackers have the id 2, both are running");
+	lab_down(b);
+	b = lab_up(lab, 2, 2);
+	lab_run(lab, 1000);
+	CHECK_STR(status_of(a, 2).state, "connected"); /* the double is not heard of any more */
+	CHECK_STR(status_of(a, 2).reason, "");
+	lab_dial_raw(raw, 1);
+	lab_say_hello(raw, 2, 1, slice_of(NULL, 0));
+	CHECK_STR(status_of(a, 2).state, "refused");
+	lab_run(lab, 5100);
+	CHECK_STR(status_of(a, 2).state, "connected"); /* nor now: it would have knocked twice */
+	lab_free(lab);
+}
+
+static void who_is_gone_has_no_double(void)
+{
+	struct lab *lab = lab_new();
+	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2), *raw = lab_raw(lab, 3);
+
+	lab_run(lab, 500);
+	b->cut_off = true;
+	lab_dial_raw(raw, 1);
+	lab_say_hello(raw, 2, 1, slice_of(NULL, 0)); /* b was heard of a moment ago */
+	CHECK_STR(status_of(a, 2).state, "refused");
+	for (conn_id conn = 2; conn <= lab->last; conn += 2)
+		if (lab->conns[conn].to == b || lab->conns[conn].from == b)
+			lab_close(lab->conns[conn].from, conn);
+	lab_run(lab, 1000);
+	CHECK_STR(status_of(a, 2).state, "lost");
+	lab_free(lab);
 }
 
 static void another_cluster_is_refused_when_dialled(void)
@@ -653,106 +697,6 @@ static void a_restart_in_mid_snapshot_begins_with_nothing(void)
 	lab_free(lab);
 }
 
-/* -- content */
-
-/* A file of 1100 pieces (two chunks of hashes) in a group, held by `n`. */
-static void upload(struct lab_node *n, struct id32 *content)
-{
-	struct upload up = { .name = slice_str("big"), .size = 1100 * (uint64_t)CONTENT_PIECE_SIZE,
-		             .piece_size = CONTENT_PIECE_SIZE };
-	struct buf hashes = { 0 };
-	struct content_hash ch;
-	struct id16 uid, gid, fid;
-	struct id32 device = { { 3 } };
-	struct op op;
-	struct error e;
-	bool joined;
-
-	for (int i = 0; i < 1100 * 32; i++)
-		buf_put_u8(&hashes, (uint8_t)(i * 7));
-	content_hash_begin(&ch, up.size, &up.file_hash);
-	content_hash_add(&ch, hashes.data, hashes.len);
-	content_hash_end(&ch, &up.content);
-	for (uint32_t first = 0; first < 1100; first += CONTENT_CHUNK) {
-		struct content_op *put = content_op_new(CONTENT_PUT);
-		put->id = up.content;
-		put->size = up.size;
-		put->first = first;
-		buf_put(&put->data, hashes.data + first * 32, (first == 0 ? CONTENT_CHUNK : 1100 - CONTENT_CHUNK) * 32);
-		CHECK_INT(store_content(&store_mem_ops, n->store, put, &e), ==, SHOAL_OK);
-		content_op_free(put);
-	}
-	op_begin(n->reg, OP_CREATE_USER, NULL, lab_wall(n), &op);
-	CHECK_INT(user_create(n->reg, &op, slice_str("ann"), slice_str("r"), &uid, &e), ==, SHOAL_OK);
-	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
-	op_begin(n->reg, OP_CREATE_GROUP, NULL, lab_wall(n), &op);
-	CHECK_INT(group_create(n->reg, &op, &uid, slice_str("team"), &gid, &e), ==, SHOAL_OK);
-	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
-	op_begin(n->reg, OP_UPLOAD_FILE_DATA, NULL, lab_wall(n), &op);
-	CHECK_INT(file_upload(n->reg, &op, &uid, &device, &gid, &up, &fid, &joined, &e), ==, SHOAL_OK);
-	CHECK_INT(commit_op(n->commit, &op, NULL, &e), ==, SHOAL_OK);
-	CHECK_INT(registry_set_held(n->reg, &up.content, true), ==, SHOAL_OK);
-	*content = up.content;
-	buf_free(&hashes);
-}
-
-static bool holds(const struct lab_node *n, const struct id32 *content)
-{
-	const struct content_row *row = registry_content(n->reg, content);
-	return row != NULL && row->held;
-}
-
-static void content_follows_its_file(void)
-{
-	struct lab *lab = lab_new();
-	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
-	struct id32 content;
-	lab_run(lab, 500);
-	upload(a, &content);
-	lab_run(lab, 300);
-	CHECK(holds(b, &content));
-	CHECK_INT(b->contents, ==, 1);
-	lab_free(lab);
-}
-
-static void content_is_asked_of_another_when_the_first_has_gone(void)
-{
-	struct lab *lab = lab_new();
-	struct lab_node *a = lab_up(lab, 1, 3), *b = lab_up(lab, 2, 3), *c;
-	struct id32 content;
-	lab_run(lab, 3000);
-	upload(a, &content);
-	lab_run(lab, 1000);
-	CHECK(holds(b, &content));
-	lab_down(a);
-	c = lab_up(lab, 3, 3);
-	lab_run(lab, 12000);
-	CHECK(holds(c, &content));
-	lab_free(lab);
-}
-
-static void content_that_is_not_what_its_id_says_is_refused(void)
-{
-	struct lab *lab = lab_new();
-	struct lab_node *a = lab_up(lab, 1, 2), *b = lab_up(lab, 2, 2);
-	struct id32 content;
-	uint8_t wrong[32] = { 9 };
-	lab_run(lab, 500);
-	upload(a, &content);
-	/* a's disk has rotted: it thinks that it holds the content, and serves something else */
-	struct content_op *put = content_op_new(CONTENT_PUT);
-	struct error e;
-	put->id = content;
-	put->size = 1100 * (uint64_t)CONTENT_PIECE_SIZE;
-	buf_put(&put->data, wrong, sizeof(wrong));
-	CHECK_INT(store_content(&store_mem_ops, a->store, put, &e), ==, SHOAL_OK);
-	content_op_free(put);
-	lab_run(lab, 3000);
-	CHECK(registry_content(b->reg, &content) != NULL);
-	CHECK(!holds(b, &content));
-	lab_free(lab);
-}
-
 /* -- digests, presence */
 
 static void rows_that_differ_at_equal_vectors_are_found_and_mended(void)
@@ -764,7 +708,7 @@ static void rows_that_differ_at_equal_vectors_are_found_and_mended(void)
 	struct undo *undo = NULL;
 	struct id32 content;
 	lab_run(lab, 500);
-	upload(a, &content); /* rows of other tables */
+	content_lab_upload(a, &content); /* rows of other tables */
 	lab_run(lab, 500);
 	lab_record(&record, "ghost", 1);
 	CHECK_INT(record_get(slice_of(record.data, record.len), &rec), ==, SHOAL_OK);
@@ -844,6 +788,8 @@ int main(void)
 		TEST(only_the_right_tracker_is_listened_to),
 		TEST(what_is_wrong_with_a_stranger_is_said_once_a_minute),
 		TEST(the_one_that_we_dial_must_be_the_one_of_the_line),
+		TEST(two_of_one_id_are_shown_while_both_run),
+		TEST(who_is_gone_has_no_double),
 		TEST(another_cluster_is_refused_when_dialled),
 		TEST(a_gap_is_not_applied_and_ends_the_link),
 		TEST(a_damaged_op_is_not_applied_and_ends_the_link),
@@ -862,9 +808,6 @@ int main(void)
 		TEST(a_snapshot_that_cannot_be_saved_leaves_nothing_and_comes_again),
 		TEST(a_sender_that_dies_takes_only_what_was_not_whole),
 		TEST(a_restart_in_mid_snapshot_begins_with_nothing),
-		TEST(content_follows_its_file),
-		TEST(content_is_asked_of_another_when_the_first_has_gone),
-		TEST(content_that_is_not_what_its_id_says_is_refused),
 		TEST(rows_that_differ_at_equal_vectors_are_found_and_mended),
 		TEST(presence_travels_and_does_not_come_home),
 		TEST(what_is_under_way_is_bounded),
