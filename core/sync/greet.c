@@ -116,7 +116,8 @@ static bool check_hello(struct sync_link *l, const struct sync_hello *m)
 	else if (l->dialled && m->from != l->peer->id)
 		refuse_hello(l, "tracker %u answers there, not tracker %u: the list of trackers is wrong", m->from, l->peer->id);
 	else if (!l->dialled && sync_peer_by_id(s, m->from) == NULL)
-		refuse_hello(l, "tracker %u is not in our list of trackers", m->from);
+		refuse_hello(l, "tracker %u is not in the list of tracker %u: add its line there and send tracker %u SIGHUP", m->from,
+		             s->config.self, s->config.self);
 	else
 		(void)refuse_double(l, m);
 	return !l->doomed;
@@ -136,6 +137,7 @@ static void link_up(struct sync_link *l, struct vvec *vector)
 	l->ping_at = s->now + sync_jitter(s, SYNC_PING_MS);
 	l->digest_at = s->now + SYNC_DIGEST_MS;
 	p->refused = false;
+	p->double_at = 0; /* who else claims its id will knock again */
 	p->told_state = SYNC_TOLD_READY;
 	p->digests = SYNC_DIGEST_UNKNOWN;
 	p->reason[0] = '\0';

@@ -116,9 +116,10 @@ size_t sync_list_acked(const struct sync *s, const struct stamp *stamps, size_t 
 	return have;
 }
 
+/* Both are running: the one that is linked, and one that was refused a moment ago. */
 static bool has_double(const struct sync *s, const struct sync_tracker *p)
 {
-	return p->double_at != 0 && s->env->mono_ms(s->env->ctx) < p->double_at + SYNC_DOUBLE_MS;
+	return sync_peer_link(p) != NULL && p->double_at != 0 && s->env->mono_ms(s->env->ctx) < p->double_at + SYNC_DOUBLE_MS;
 }
 
 static const char *state_word(const struct sync *s, const struct sync_tracker *p)

@@ -45,9 +45,9 @@ T.case("added, used, taken out", function(t)
   two:reload()
   t.eventually(function() return state_of(c.alice, 3) == nil end, 10)
   t.ok(c.alice:wait_synced(t.ok(c.alice:create_group("without three")), { trackers = "all", timeout = 5 }))
-  t.eventually(function() return lines_with(one.log, "tracker 3 is not in our list") == 1 end, 10)
+  t.eventually(function() return lines_with(one.log, "tracker 3 is not in the list of tracker 1") == 1 end, 10)
   shoal.sleep(2.5) -- it knocks every two seconds at most: said once, not at each
-  t.eq(lines_with(one.log, "tracker 3 is not in our list"), 1)
+  t.eq(lines_with(one.log, "tracker 3 is not in the list of tracker 1"), 1)
   t.eq(lines_with(one.log, "tracker 3 is reached"), reached)
 
   -- and back again
