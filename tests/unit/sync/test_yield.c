@@ -1,7 +1,7 @@
 /* tests/unit/sync/test_yield.c - who was alone for long gives way; in virtual time. */
 #include "core/registry/notice.h"
 #include "core/registry/user_manager.h"
-#include "tests/unit/sync/sync_lab.h"
+#include "tests/unit/sync/content_lab.h"
 
 /* In portions: links that are there are never seen to be silent for an hour. */
 static void pass(struct lab *lab, unsigned minutes)
@@ -84,6 +84,35 @@ static void after_half_an_hour_the_first_claim_has_the_name(void)
 static void after_an_hour_alone_it_gives_way(void)
 {
 	check(70, true);
+}
+
+/* A user, a group and a file in it. */
+static void each_kind_of_name_is_marked(void)
+{
+	struct lab_node *n[3];
+	struct lab *lab = three(n);
+	struct id32 content;
+	struct registry_iter groups, files;
+	const struct group_row *group;
+	const struct file_row *file;
+
+	n[0]->cut_off = true;
+	lab_run(lab, 6000);
+	content_lab_upload(n[0], &content);
+	pass(lab, 70);
+	n[0]->cut_off = false;
+	lab_run(lab, 8000);
+	for (int i = 0; i < 3; i++) {
+		CHECK(is_yielded(n[i], owner_of(n[i], "ann")));
+		groups = registry_all(n[i]->reg, TABLE_GROUP);
+		group = registry_next(&groups);
+		CHECK(group != NULL && slice_eq_str(group->name, "team") && group->yielded);
+		files = registry_all(n[i]->reg, TABLE_FILE);
+		file = registry_next(&files);
+		CHECK(file != NULL && slice_eq_str(file->name, "big") && file->yielded);
+	}
+	CHECK_INT(sync_counters(n[0]->sync)->snapshots_sent, >, 0); /* claims and marks came at once, not from the log */
+	lab_free(lab);
 }
 
 static void who_has_just_started_was_not_alone(void)
@@ -189,6 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(after_half_an_hour_the_first_claim_has_the_name),
 		TEST(after_an_hour_alone_it_gives_way),
+		TEST(each_kind_of_name_is_marked),
 		TEST(who_has_just_started_was_not_alone),
 		TEST(what_another_has_heard_of_is_not_given_up),
 		TEST(what_one_who_is_down_has_heard_of_is_not_given_up),
