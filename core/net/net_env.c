@@ -229,6 +229,7 @@ struct net_env *net_env_new(const struct net_env_config *config, struct error *e
 		                .log = config->log };
 	ne->deadline_ms = ENV_NEVER;
 	ne->limit = address_limit_new(ne->config.max_per_address);
+	memory_limit_init(&ne->memory);
 	ne->tick = loop_timer_new(config->loop, tick_came, ne);
 	ne->turn = loop_timer_new(config->loop, turn_came, ne);
 	ne->answers = answers_new(config->loop, config->workers, answer_came, ne);

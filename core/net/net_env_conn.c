@@ -130,8 +130,13 @@ static void accepted(void *arg, int fd, const struct sockaddr *peer)
 {
 	struct net_env *ne = arg;
 	const char *why = "refused: too many connections";
-	struct entry *entry = new_entry(ne);
+	struct entry *entry = NULL;
 
+	if (memory_limit_near(&ne->memory, clock_mono_ms())) {
+		why = "refused: 80 % of the memory that this process may have is in use";
+		goto refuse;
+	}
+	entry = new_entry(ne);
 	if (entry == NULL)
 		goto refuse;
 	entry->accepted = true;

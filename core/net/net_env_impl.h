@@ -6,6 +6,7 @@
 #define SHOAL_NET_NET_ENV_IMPL_H
 #include <netinet/in.h>
 
+#include "core/base/memory_limit.h"
 #include "core/net/address_limit.h"
 #include "core/net/answers.h"
 #include "core/net/conn.h"
@@ -60,6 +61,7 @@ struct net_env {
 	struct dial_ctx dial_ctxs[DIAL_ALPNS_MAX];
 	struct conn_table entries;
 	struct address_limit *limit;
+	struct memory_limit memory;
 	struct failed_dial failed_dials[FAILED_DIALS_MAX];
 	size_t n_failed_dials;
 	uint64_t deadline_ms; /* the last step's */

@@ -113,19 +113,26 @@ static unsigned hold(struct world *w, int *fds, unsigned n, const char *first, s
 	return held;
 }
 
-static void crowd(struct world *w, const char *what, const char *first, size_t len)
+/* Room for so many connections, none of them open. The caller frees it. */
+static int *many_fds(unsigned n)
 {
-	struct probe p;
 	struct rlimit limit;
-	unsigned most = 0;
-	int *fds = malloc(w->count * sizeof(int));
+	int *fds = malloc(n * sizeof(int));
 	if (fds == NULL || getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		die("out of memory");
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur < w->count + 64)
-		die("%u connections need as many descriptors", w->count);
-	memset(fds, 0xff, w->count * sizeof(int));
+	if (limit.rlim_cur < n + 64)
+		die("%u connections need as many descriptors", n);
+	memset(fds, 0xff, n * sizeof(int));
+	return fds;
+}
+
+static void crowd(struct world *w, const char *what, const char *first, size_t len)
+{
+	struct probe p;
+	unsigned most = 0;
+	int *fds = many_fds(w->count);
 	probe_begin(&p, w);
 	for (uint64_t end = mono_ms() + w->seconds * 1000u; mono_ms() < end;) {
 		unsigned held = hold(w, fds, w->count, first, len);
@@ -156,10 +163,7 @@ void case_starve(struct world *w)
 	struct session good, late;
 	struct reply r = { 0 };
 	unsigned asked = 0, refused = 0;
-	int *fds = malloc(w->count * sizeof(int));
-	if (fds == NULL)
-		die("out of memory");
-	memset(fds, 0xff, w->count * sizeof(int));
+	int *fds = many_fds(w->count);
 	session_as(&good, w->tracker, w->seed2, "good", "pw-good");
 	for (uint64_t end = mono_ms() + w->seconds * 1000u; mono_ms() < end; asked++) {
 		hold(w, fds, w->count, "\x16", 1);

@@ -136,6 +136,21 @@ T.case("no descriptors left: who is there is served, newcomers come in again", f
   attack(c, "starve", "n=600", "seconds=2")
 end)
 
+T.case("hardly any memory left: who is there is served, newcomers come in again", function(t)
+  local c = t.cluster{ trackers = 1, start = 0, peers = {} }
+  if (os.getenv("ASAN_OPTIONS") or os.getenv("SHOAL_BUILD") or ""):find("san") then t.skip("a sanitizer needs all addresses") end
+  c.trackers[1]:start()
+  local status = assert(io.open(("/proc/%d/status"):format(c.trackers[1].process:pid()))):read("a")
+  c.trackers[1]:stop()
+  -- 40 MB more than it has at its start are 80 % of what it may have
+  local most = (tonumber(status:match("VmSize:%s*(%d+)")) + 40000) * 5 // 4
+  c.trackers[1].before = { "/bin/sh", "-c", ('ulimit -v %d; exec "$@"'):format(most), "sh" }
+  c.trackers[1]:start()
+  attack(c, "starve", "n=1500", "seconds=4")
+  local log = assert(io.open(c.trackers[1].log)):read("a")
+  t.match(log, "80 %% of the memory that this process may have is in use")
+end)
+
 T.case("guessing is slow, and the owner comes in", function(t)
   local c = t.cluster{ trackers = 1, peers = {} }
   attack(c, "guess", "n=2000")
