@@ -209,6 +209,42 @@ void format_rows(struct buf *out, const struct value *list, const struct format_
 	free(cells);
 }
 
+/* A value as it is, not as people read it: for other programs. */
+static void put_plain(struct buf *out, const struct value *v, const struct format_opts *opts)
+{
+	struct buf b = { 0 };
+	if (v != NULL)
+		put_cell(&b, "", v, &(struct format_opts){ .full = true, .job = opts->job, .owner = opts->owner });
+	char *text = buf_steal_str(&b);
+	bool quote = opts->rows == FORMAT_CSV && text != NULL && strpbrk(text, ",\"\r\n") != NULL;
+	buf_printf(out, quote ? "\"" : "");
+	for (const char *p = text; p != NULL && *p != '\0'; p++) {
+		if (quote && *p == '"')
+			buf_put_u8(out, '"');
+		buf_put_u8(out, opts->rows == FORMAT_TSV && (*p == '\t' || *p == '\n') ? ' ' : (uint8_t)*p);
+	}
+	buf_printf(out, quote ? "\"" : "");
+	free(text);
+}
+
+/* With a line of names first. */
+static void format_separated(struct buf *out, const struct value *list, const struct format_opts *opts)
+{
+	const char *mark = opts->rows == FORMAT_CSV ? "," : "\t";
+	struct grid g = { 0 };
+	find_columns(&g, list);
+	for (size_t c = 0; c < g.n; c++)
+		buf_printf(out, "%s%s", c != 0 ? mark : "", g.keys[c]);
+	buf_printf(out, "\n");
+	for (size_t i = 0; i < list->table.n; i++) {
+		for (size_t c = 0; c < g.n; c++) {
+			buf_printf(out, "%s", c != 0 ? mark : "");
+			put_plain(out, value_get(&list->table.items[i], g.keys[c]), opts);
+		}
+		buf_printf(out, "\n");
+	}
+}
+
 static void format_table(struct buf *out, const struct value *v, const struct format_opts *opts)
 {
 	struct value one = value_list();
@@ -269,6 +305,8 @@ void format_value(struct buf *out, const struct value *v, const struct format_op
 		format_json(out, v);
 	} else if (v->type == VALUE_LIST && v->table.n == 0) {
 		buf_printf(out, "(none)\n");
+	} else if (v->type == VALUE_LIST && all_tables(v) && opts->rows != FORMAT_TABLE) {
+		format_separated(out, v, opts);
 	} else if (v->type == VALUE_LIST && all_tables(v)) {
 		format_rows(out, v, opts);
 	} else if (v->type == VALUE_LIST) {

@@ -5,8 +5,11 @@
 #define SHOAL_CLIENT_FORMAT_H
 #include "client/value.h"
 
+enum format_rows { FORMAT_TABLE, FORMAT_CSV, FORMAT_TSV };
+
 struct format_opts {
 	bool json; /* one line of JSON */
+	enum format_rows rows; /* how a list of tables is shown */
 	bool full; /* long hashes are not shortened */
 	/* The job as it is now; false if it is gone. */
 	bool (*job)(void *owner, uint64_t id, struct job_info *out);

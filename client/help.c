@@ -1,7 +1,7 @@
 /* client/help.c - .help: made from the table of commands. */
 #include <string.h>
 
-#include "client/session.h"
+#include "client/dots.h"
 
 static void print_one(const struct cmd *cmd, struct buf *out)
 {
@@ -27,8 +27,12 @@ bool help_print(const char *name, struct buf *out)
 		while ((cmd = cmd_next(cmd)) != NULL)
 			if ((cmd->flags & (CMD_HIDDEN | CMD_METHOD | CMD_MODULE)) == 0)
 				buf_printf(out, "  %-16s %s\n", cmd->name, cmd->summary);
-		buf_printf(out, "  .help NAME  .jobs  .trackers  .history [N]  .quit\n"
-		                "Jobs: job:wait() job:pause() job:resume() job:cancel() job:limit(\"5M\") job:explain()\n");
+		for (const struct dot_cmd *d = dot_table; d->name != NULL; d++) {
+			char line[60];
+			snprintf(line, sizeof(line), ".%s %s", d->name, d->args);
+			buf_printf(out, "  %-16s %s\n", line, d->summary);
+		}
+		buf_printf(out, "Jobs: job:wait() job:pause() job:resume() job:cancel() job:limit(\"5M\") job:explain()\n");
 		return true;
 	}
 	while ((cmd = cmd_next(cmd)) != NULL) {

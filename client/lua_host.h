@@ -69,6 +69,9 @@ struct lua_remote *lua_host_start(struct lua_host *h, const struct cmd *cmd, con
                                   lua_remote_fn *done, void *arg);
 void lua_remote_forget(struct lua_remote *r);
 
+/* The function on top of the stack is a line of the prompt: what it declares local is global when it returns. */
+void lua_host_keep_locals(struct lua_host *h);
+
 /* -- failures that nobody looked at */
 /* Lists them on stderr, with those of failed jobs, and forgets them. *code: that of their kind, 20 if they differ; it
  * goes together with the *code of before (0: none yet). How many. */

@@ -74,6 +74,7 @@ struct own_job {
 struct lua_host {
 	lua_State *L;
 	struct lua_host_config config;
+	const void *line; /* the prompt's line whose locals are to be kept */
 	void (*idle)(void *arg);
 	void *idle_arg;
 	uint64_t looked_ms; /* when code that never waits was last made to look around */

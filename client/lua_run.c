@@ -23,19 +23,60 @@ static void look_around(struct lua_host *h)
 	shell_step(h->config.shell, 0);
 }
 
+/* How often to look; at each return as well while a line of the prompt runs. */
+static void set_hook(lua_State *L, int count)
+{
+	lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT | (host_of(L)->line != NULL ? LUA_MASKRET : 0), count);
+}
+
+/* The line returns: its locals become globals, so that the next line finds them. */
+static void keep_locals(lua_State *L, lua_Debug *ar)
+{
+	struct lua_host *h = host_of(L);
+	const char *name;
+	lua_getinfo(L, "f", ar);
+	bool ours = lua_topointer(L, -1) == h->line;
+	lua_pop(L, 1);
+	if (!ours)
+		return;
+	lua_pushglobaltable(L);
+	for (int i = 1; (name = lua_getlocal(L, ar, i)) != NULL; i++) {
+		if (name[0] == '(') { /* not the user's */
+			lua_pop(L, 1);
+			continue;
+		}
+		lua_pushstring(L, name);
+		lua_insert(L, -2);
+		lua_rawset(L, -3);
+	}
+	lua_pop(L, 1);
+	h->line = NULL;
+	set_hook(L, lua_gethookcount(L));
+}
+
+void lua_host_keep_locals(struct lua_host *h)
+{
+	h->line = lua_topointer(h->L, -1);
+	set_hook(h->L, lua_gethookcount(h->L));
+}
+
 /* While there is something to be raised it is raised at each instruction: a loop around pcall() ends with the first one that
  * is outside of it. */
 static void hook(lua_State *L, lua_Debug *ar)
 {
 	struct lua_host *h = host_of(L);
+	if (ar->event == LUA_HOOKRET) {
+		if (h->line != NULL)
+			keep_locals(L, ar);
+		return;
+	}
 	bool spent = h->sandbox != NULL && !lua_sandbox_spend(h->sandbox, (unsigned)lua_gethookcount(L));
-	(void)ar;
 	look_around(h);
 	if (ferror(stdout))
 		interrupt_output_lost();
 	bool raise = spent || (interrupt_pending() != 0 && !h->config.testing);
 	if (raise != (lua_gethookcount(L) == 1))
-		lua_sethook(L, hook, LUA_MASKCOUNT, raise ? 1 : HOOK_COUNT);
+		set_hook(L, raise ? 1 : HOOK_COUNT);
 	if (interrupt_pending() != 0)
 		lua_check_interrupt(L);
 	if (spent)
@@ -174,6 +215,10 @@ bool lua_host_call(struct lua_host *h, int nargs, int *nresults, int *code)
 	lua_insert(L, base);
 	int rc = lua_pcall(L, nargs, LUA_MULTRET, base);
 	lua_remove(L, base);
+	if (h->line != NULL) { /* it raised */
+		h->line = NULL;
+		set_hook(L, lua_gethookcount(L));
+	}
 	if (rc == LUA_OK) {
 		*nresults = lua_gettop(L) - base + 1;
 		return true;
@@ -201,8 +246,11 @@ int lua_host_script(struct lua_host *h, const char *path)
 		lua_pop(L, 1);
 		return error_exit_code(SHOAL_EUSAGE);
 	}
-	lua_getglobal(L, "arg");
-	int n = (int)luaL_len(L, -1), table = lua_gettop(L);
+	if (lua_getglobal(L, "arg") != LUA_TTABLE) { /* at the prompt there is none */
+		lua_pop(L, 1);
+		lua_createtable(L, 0, 0);
+	}
+	int n = (int)lua_rawlen(L, -1), table = lua_gettop(L);
 	luaL_checkstack(L, n + 4, "too many arguments");
 	for (int i = 1; i <= n; i++)
 		lua_rawgeti(L, table, i);

@@ -7,6 +7,7 @@
 
 #include <readline/readline.h>
 
+#include "client/dots.h"
 #include "client/prompt.h"
 #include "client/typed.h"
 #include "core/base/mem.h"
@@ -70,11 +71,13 @@ static char **command_names(const char *text)
 
 static char **dot_names(const char *text)
 {
-	static const char *const dots[] = { ".help", ".jobs", ".trackers", ".history", ".quit" };
 	struct matches m = { 0 };
-	for (size_t i = 0; i < COUNT_OF(dots); i++)
-		if (begins(dots[i], text))
-			add(&m, dots[i], "");
+	for (const struct dot_cmd *d = dot_table; d->name != NULL; d++) {
+		char name[32];
+		snprintf(name, sizeof(name), ".%s", d->name);
+		if (begins(name, text))
+			add(&m, name, "");
+	}
 	return finish(&m);
 }
 

@@ -7,14 +7,17 @@
 
 #include <lauxlib.h>
 
+#include "client/dots.h"
 #include "client/interrupt.h"
+#include "client/prompt.h"
 #include "client/suggest.h"
 #include "client/typed.h"
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/name.h"
 
-static void print_buf(struct buf *b)
+void session_print(struct buf *b)
 {
 	if (b->data != NULL)
 		fwrite(b->data, 1, b->len, stdout);
@@ -22,8 +25,7 @@ static void print_buf(struct buf *b)
 	buf_free(b);
 }
 
-static void complain(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void complain(struct session *s, int code, const char *fmt, ...)
+void session_complain(struct session *s, int code, const char *fmt, ...)
 {
 	char text[ERROR_TEXT_MAX + 100], shown[2 * sizeof(text)], where[40] = "";
 	va_list ap;
@@ -53,14 +55,14 @@ static void print_value(struct session *s, int index)
 		format_value(&b, &v, &s->format);
 	}
 	value_free(&v);
-	print_buf(&b);
+	session_print(&b);
 }
 
 static void print_failure(struct session *s, int index)
 {
 	struct value v = lua_err_value(lua_host_state(s->host), index);
 	const char *code = value_get_text(&v, "code", "internal");
-	complain(s, error_exit_code(error_from_word(code)), "%s (%s)", value_get_text(&v, "message", "?"), code);
+	session_complain(s, error_exit_code(error_from_word(code)), "%s (%s)", value_get_text(&v, "message", "?"), code);
 	value_free(&v);
 }
 
@@ -90,10 +92,11 @@ static void remember(struct session *s, int index)
 	lua_pop(L, 1);
 }
 
-static void show_results(struct session *s, int n)
+static void show_results(struct session *s, int n, bool *failed)
 {
 	lua_State *L = lua_host_state(s->host);
 	int first = lua_gettop(L) - n + 1;
+	*failed = n >= 2 && lua_isnil(L, first) && lua_is_err(L, first + 1);
 	if (n >= 2 && lua_isnil(L, first) && lua_is_err(L, first + 1)) {
 		print_failure(s, first + 1);
 	} else if (n > 0) {
@@ -104,15 +107,21 @@ static void show_results(struct session *s, int n)
 	lua_pop(L, n);
 }
 
-/* The function and its arguments lie on the stack. */
-static void call(struct session *s, int nargs)
+/* The function and its arguments lie on the stack. False: it failed. */
+static bool call(struct session *s, int nargs)
 {
 	int n = 0, code = 0;
+	bool failed = true;
+	uint64_t began = clock_mono_us();
 	fflush(stdout);
 	if (lua_host_call(s->host, nargs, &n, &code))
-		show_results(s, n);
+		show_results(s, n, &failed);
 	else
 		s->code = exit_code_join(s->code, code);
+	if (s->timing)
+		printf("%.3f s\n", (double)(clock_mono_us() - began) / 1e6);
+	fflush(stdout);
+	return !failed;
 }
 
 /* -- typed forms */
@@ -126,13 +135,13 @@ static const char *missing_word(const struct typed *t)
 	return NULL;
 }
 
-static void run_typed(struct session *s, const char *line)
+void session_typed(struct session *s, const char *line)
 {
 	lua_State *L = lua_host_state(s->host);
 	struct typed t;
 	struct error e;
 	if (typed_parse(line, &t, &e) != SHOAL_OK) {
-		complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message);
+		session_complain(s, error_exit_code(SHOAL_EUSAGE), "%s", e.message);
 		return;
 	}
 	struct cmd_run *run = cmd_run_new(t.cmd); /* only to check: the line itself goes through Lua like any other */
@@ -143,17 +152,18 @@ static void run_typed(struct session *s, const char *line)
 	if (lacks != NULL) {
 		struct buf usage = { 0 };
 		cmd_usage_typed(t.cmd, &usage);
-		complain(s, error_exit_code(SHOAL_EUSAGE), "%s needs %s %s: %.*s", t.cmd->name,
+		session_complain(s, error_exit_code(SHOAL_EUSAGE), "%s needs %s %s: %.*s", t.cmd->name,
 		         strchr("aeio", lacks[0]) != NULL ? "an" : "a", lacks, (int)usage.len,
 		         usage.data != NULL ? (const char *)usage.data : "");
 		buf_free(&usage);
 		ok = false;
 	} else if (ok && cmd_check_args(run, t.n, &e) != SHOAL_OK) {
-		complain(s, error_exit_code(SHOAL_EUSAGE), "%s: %s", t.cmd->name, e.message);
+		session_complain(s, error_exit_code(SHOAL_EUSAGE), "%s: %s", t.cmd->name, e.message);
 		ok = false;
 	}
 	cmd_run_free(run);
 	if (ok) {
+		unsigned given = t.n;
 		bool upload = s->piped && strcmp(t.cmd->name, "upload_file") == 0;
 		lua_getglobal(L, t.cmd->name);
 		for (unsigned i = 0; i < t.n; i++)
@@ -168,7 +178,8 @@ static void run_typed(struct session *s, const char *line)
 			lua_pushboolean(L, 1);
 			lua_setfield(L, -2, "wait");
 		}
-		call(s, (int)t.n);
+		bool good = call(s, (int)t.n);
+		record_typed(s, t.cmd, t.argv, given, !good);
 	}
 	typed_free(&t);
 }
@@ -219,63 +230,6 @@ static bool is_typed(struct session *s, const char *line)
 	return false;
 }
 
-/* -- dot commands */
-
-static const char *const dots[] = { "help", "jobs", "trackers", "history", "quit" };
-
-static void print_help(struct session *s, const char *name)
-{
-	struct buf b = { 0 };
-	if (!help_print(name[0] != '\0' ? name : NULL, &b)) {
-		const char *near = cmd_suggest(name);
-		complain(s, error_exit_code(SHOAL_EUSAGE), near != NULL ? "no command '%s': did you mean '%s'?" : "no command '%s'",
-		         name, near);
-	}
-	print_buf(&b);
-}
-
-static void print_jobs(struct session *s)
-{
-	struct job_info *jobs;
-	struct buf b = { 0 };
-	size_t n = shell_jobs(s->shell, &jobs);
-	for (size_t i = 0; i < n; i++) {
-		buf_printf(&b, "%3llu  ", (unsigned long long)jobs[i].id);
-		format_job(&b, &jobs[i]);
-	}
-	if (n == 0)
-		buf_printf(&b, "(none)\n");
-	free(jobs);
-	print_buf(&b);
-}
-
-static enum session_result dot_command(struct session *s, const char *line)
-{
-	char word[32];
-	size_t len = strcspn(line, " \t");
-	const char *arg = line + len + strspn(line + len, " \t");
-	if (!slice_to_str(slice_of(line, len), word, sizeof(word)))
-		word[0] = '\0';
-	if (strcmp(word, "quit") == 0)
-		return SESSION_QUIT;
-	if (strcmp(word, "help") == 0) {
-		print_help(s, arg);
-	} else if (strcmp(word, "jobs") == 0) {
-		print_jobs(s);
-	} else if (strcmp(word, "trackers") == 0) {
-		run_typed(s, "trackers");
-	} else if (strcmp(word, "history") == 0 && s->show_history != NULL) {
-		s->show_history(s->owner, (unsigned)strtoul(arg, NULL, 10));
-	} else {
-		struct suggestion near = { .word = word };
-		for (size_t i = 0; i < sizeof(dots) / sizeof(dots[0]); i++)
-			suggest_try(&near, dots[i]);
-		complain(s, error_exit_code(SHOAL_EUSAGE), near.best != NULL ? "no command '.%s': did you mean '.%s'?" : "no command '.%s'",
-		         word, near.best);
-	}
-	return SESSION_DONE;
-}
-
 /* -- lines */
 
 static bool is_word(const char *line, const char *word)
@@ -313,7 +267,7 @@ static bool no_command(struct session *s, const char *line)
 	snprintf(both, sizeof(both), "%s_%s", word, second);
 	const char *near = cmd_suggest(word);
 	near = near != NULL ? near : cmd_suggest(both);
-	complain(s, error_exit_code(SHOAL_EUSAGE), near != NULL ? "no command '%s': did you mean '%s'?" : "no command '%s'", word,
+	session_complain(s, error_exit_code(SHOAL_EUSAGE), near != NULL ? "no command '%s': did you mean '%s'?" : "no command '%s'", word,
 	         near);
 	return true;
 }
@@ -327,7 +281,7 @@ static bool misspelt(struct session *s, const char *line)
 		return false;
 	const char *near = is_global(s, word) ? NULL : cmd_suggest(word);
 	if (near != NULL)
-		complain(s, error_exit_code(SHOAL_EUSAGE), "no command '%s': did you mean '%s'?", word, near);
+		session_complain(s, error_exit_code(SHOAL_EUSAGE), "no command '%s': did you mean '%s'?", word, near);
 	return near != NULL;
 }
 
@@ -338,7 +292,7 @@ static void complain_of_syntax(struct session *s, const char *why)
 	unsigned line = text != NULL ? (unsigned)strtoul(strchr(why, ':') + 1, NULL, 10) : 0;
 	if (line != 0)
 		s->first = line;
-	complain(s, error_exit_code(SHOAL_EUSAGE), "%s", text != NULL ? text + 2 : why);
+	session_complain(s, error_exit_code(SHOAL_EUSAGE), "%s", text != NULL ? text + 2 : why);
 }
 
 static char *numbered_code(const struct session *s, const char *code)
@@ -362,7 +316,10 @@ static enum session_result run_lua(struct session *s, const char *code)
 	enum line_state state = lua_host_compile(s->host, s->piped ? "=stdin" : "=prompt", numbered, &expression, &e);
 	free(numbered);
 	switch (state) {
-	case LINE_OK: call(s, 0); break;
+	case LINE_OK:
+		lua_host_keep_locals(s->host);
+		record_lua(s, code, !call(s, 0));
+		break;
 	case LINE_INCOMPLETE: return SESSION_MORE;
 	case LINE_BAD:
 		if (!misspelt(s, code))
@@ -381,13 +338,13 @@ enum session_result session_line(struct session *s, const char *line)
 		if (line[0] == '\0')
 			return SESSION_DONE;
 		if ((line[0] == '.' && line[1] != '.') || line[0] == '\\')
-			return dot_command(s, line + 1);
+			return dot_run(s, line + 1);
 		if (is_word(line, "exit") || is_word(line, "quit"))
 			return SESSION_QUIT;
 		if (is_word(line, "help") || strncmp(line, "help ", 5) == 0)
-			return dot_command(s, line);
+			return dot_run(s, line);
 		if (is_typed(s, line)) {
-			run_typed(s, line);
+			session_typed(s, line);
 			return SESSION_DONE;
 		}
 		if (no_command(s, line) || (strchr(line, ' ') == NULL && misspelt(s, line)))
@@ -407,7 +364,7 @@ enum session_result session_line(struct session *s, const char *line)
 void session_end(struct session *s)
 {
 	if (s->pending.len != 0)
-		complain(s, error_exit_code(SHOAL_EUSAGE), "the input ends in the middle of a statement");
+		session_complain(s, error_exit_code(SHOAL_EUSAGE), "the input ends in the middle of a statement");
 	session_drop_pending(s);
 }
 
@@ -416,7 +373,14 @@ void session_drop_pending(struct session *s)
 	buf_reset(&s->pending);
 }
 
+bool session_holds_secret(const char *line)
+{
+	return !history_may_keep(line);
+}
+
 void session_free(struct session *s)
 {
+	if (s->record != NULL)
+		fclose(s->record);
 	buf_free(&s->pending);
 }

@@ -16,6 +16,8 @@ struct session {
 	unsigned first;     /* that of the first line of its statement */
 	unsigned nout;
 	int code;           /* exit code of what has failed so far */
+	bool timing;        /* .time on */
+	FILE *record;       /* .record: the script that is being written, or NULL */
 	/* The prompt's: .history; NULL: there is none. */
 	void (*show_history)(void *owner, unsigned n);
 	void *owner;
@@ -29,6 +31,13 @@ enum session_result session_line(struct session *s, const char *line);
 void session_end(struct session *s);
 void session_drop_pending(struct session *s); /* Ctrl-C */
 void session_free(struct session *s);
+
+/* -- for the dot commands */
+/* Does the line, in any spelling, name a command that takes a password? */
+bool session_holds_secret(const char *line);
+void session_typed(struct session *s, const char *line);
+void session_print(struct buf *b); /* and frees it */
+void session_complain(struct session *s, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* -- help.c */
 /* All commands, or one; false if there is none of that name. */
