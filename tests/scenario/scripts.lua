@@ -78,3 +78,46 @@ T.case("they end with an honest code", function(t)
   t.match(ends(t, late, 11), "waiting for bob")
   for _, name in ipairs { "mirror", "fan_out", "doorman" } do ends(t, start(c, "alice", name), 2) end
 end)
+
+local function put(path, text)
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+end
+
+T.case("a drop-box, a seed-box, a list in CSV, a report, limits by the clock", function(t)
+  local c = t.cluster{ trackers = 1, peers = { "alice", "bob" } }
+  t.ok(c.alice:create_group("team"))
+  t.ok(c.bob:join_group("team"))
+  t.ok(c.alice:accept_request("team", "bob"))
+  local first = c:file("box/plan, final.bin", 600000)
+  c:file("box/half.part", 10)
+  local box = start(c, "alice", "drop_box", "team", c.dir .. "/box", "--every", "100ms")
+  says(t, box, "plan, final.bin")
+  local later = c:file("box/later.bin", 3000)
+  says(t, box, "later.bin")
+  t.eq(#t.ok(c.bob:list_files("team")), 2)
+
+  local seeds = start(c, "bob", "seed_box", c.dir .. "/seeds", "team")
+  t.eventually(function() return #t.ok(c.alice:file_info("team", "later.bin")).seeders == 2 end, 30)
+  box:kill(15)
+  ends(t, box, 143)
+
+  local list, report = c.dir .. "/list.csv", c.dir .. "/report.json"
+  put(list, 'file,group,dest\r\n"plan, final.bin",team,' .. c.dir .. "/csv/\nlater.bin,team," .. c.dir .. "/csv/\n")
+  t.match(ends(t, start(c, "alice", "from_csv", list, "--report", report), 0), "2 files, 0 of them were here already")
+  t.match(ends(t, start(c, "alice", "from_csv", list), 0), "2 files, 2 of them")
+  t.eq(shoal.hash(c.dir .. "/csv/plan, final.bin"), shoal.hash(first))
+  t.eq(shoal.hash(c.dir .. "/csv/later.bin"), shoal.hash(later))
+  put(list, "group,file\nteam,no such\n")
+  ends(t, start(c, "alice", "from_csv", list), 6)
+
+  seeds:kill(15)
+  ends(t, seeds, 143)
+  t.match(ends(t, start(c, "alice", "report", "team"), 0), "team: 2 members %(2 online%), 0 open requests, 2 files, .*")
+  local r = t.ok(shoal.json.decode(ends(t, start(c, "bob", "report", "team", "--as-json"), 0)))
+  t.eq(r.files, 2)
+  t.eq(r.bytes, 603000)
+  t.match(ends(t, start(c, "alice", "by_the_clock", "2M", "2M", "--once"), 0), "2.0 MiB/s down, 2.0 MiB/s up")
+  for _, name in ipairs { "drop_box", "seed_box", "from_csv", "report", "by_the_clock" } do ends(t, start(c, "alice", name), 2) end
+end)
