@@ -163,6 +163,28 @@ static void a_tracker_that_always_breaks_off_is_given_time(void)
 	end(w);
 }
 
+/* All clients of a tracker that died come back, but not all at one time: after 2 s and a quarter more or less. */
+static void pauses_between_dials_differ(void)
+{
+	struct world *w = begin_logged_in(1);
+	uint64_t last = 0, shortest = UINT64_MAX, longest = 0;
+
+	w_kill(w, 0);
+	w_run(w, 20000);
+	for (size_t dials = w->n_conns; dials < 60; w_run(w, 10)) {
+		if (w->n_conns == dials)
+			continue;
+		dials = w->n_conns;
+		uint64_t pause = w->now - last;
+		shortest = last != 0 && pause < shortest ? pause : shortest;
+		longest = last != 0 && pause > longest ? pause : longest;
+		last = w->now;
+	}
+	CHECK(longest >= shortest + 250);
+	CHECK(shortest + 10 >= 1500 && longest <= 2500 + 10);
+	end(w);
+}
+
 /* Somebody could not reach us: the tracker asks whether we are there, and gets a heartbeat, but not one for each. */
 static void who_is_asked_to_dial_gives_a_sign_of_life(void)
 {
@@ -239,6 +261,7 @@ int main(void)
 		TEST(what_a_tracker_lacks_is_told_once), TEST(a_session_without_a_name_keeps_its_own),
 		TEST(silence_is_noticed_within_20_s), TEST(a_slow_answer_is_no_silence),
 		TEST(breaks_in_a_row_are_no_bad_luck), TEST(who_is_asked_to_dial_gives_a_sign_of_life), TEST(a_tracker_that_always_breaks_off_is_given_time),
+		TEST(pauses_between_dials_differ),
 		TEST(a_call_may_be_cancelled_at_its_news),
 	};
 	return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);

@@ -642,6 +642,24 @@ static void load_what_is_broken(struct store *store)
 	registry_free(into.reg);
 }
 
+/* A row that did not find its place among the last is told, though those behind it do. */
+static void a_row_that_was_not_loaded_is_told(void)
+{
+	struct registry *reg = registry_new(1, 1);
+	struct registry_loader *loader = registry_loader_new(reg);
+	uint8_t key[16] = { 0 };
+
+	for (; key[0] < 3; key[0]++) {
+		struct wire_row row = { .table = TABLE_USER, .key = slice_of(key, sizeof(key)) };
+		CHECK_INT(registry_loader_add(loader, &row), ==, SHOAL_OK);
+	}
+	mem_fail_after(1);
+	CHECK_INT(registry_loader_end(loader), ==, SHOAL_EBUSY);
+	mem_fail_after(0);
+	CHECK_INT(registry_count(reg, TABLE_USER), ==, 2);
+	registry_free(reg);
+}
+
 /* So that who gets it writes each page of its tree once. */
 static void a_cut_is_in_the_order_of_keys(void)
 {
@@ -768,7 +786,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_dropped_row_stays_away), TEST(a_close_may_come_first), TEST(snapshots_do_what_records_do),
 	TEST(a_snapshot_takes_away_what_was_closed_there), TEST(a_snapshot_without_memory_leaves_nothing),
 	TEST(the_clock_goes_on_and_is_not_dragged_far), TEST(a_request_is_known_for_an_hour_everywhere),
-	TEST(a_cut_is_in_the_order_of_keys), TEST(what_is_stored_is_what_comes_back),
+	TEST(a_row_that_was_not_loaded_is_told), TEST(a_cut_is_in_the_order_of_keys),
+	TEST(what_is_stored_is_what_comes_back),
 	TEST(rows_from_the_future_are_kept_and_passed_on),
 	TEST(a_hundred_thousand_rows_are_no_burden),
 };
