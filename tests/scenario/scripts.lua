@@ -99,7 +99,12 @@ T.case("a drop-box, a seed-box, a list in CSV, a report, limits by the clock", f
   t.eq(#t.ok(c.bob:list_files("team")), 2)
 
   local seeds = start(c, "bob", "seed_box", c.dir .. "/seeds", "team")
-  t.eventually(function() return #t.ok(c.alice:file_info("team", "later.bin")).seeders == 2 end, 30)
+  local function complete(name)
+    local n = 0
+    for _, seeder in ipairs(t.ok(c.alice:file_info("team", name)).seeders) do n = n + (seeder.complete and 1 or 0) end
+    return n
+  end
+  t.eventually(function() return complete("later.bin") == 2 and complete("plan, final.bin") == 2 end, 30)
   box:kill(15)
   ends(t, box, 143)
 
