@@ -144,11 +144,11 @@ T.case("hardly any memory left: who is there is served, newcomers come in again"
   c.trackers[1]:start()
   local status = assert(io.open(("/proc/%d/status"):format(c.trackers[1].process:pid()))):read("a")
   c.trackers[1]:kill()
-  -- 50 MB more than it has at its start are 80 % of what it may have
-  local most = (tonumber(status:match("VmSize:%s*(%d+)")) + 50000) * 5 // 4
-  c.trackers[1].before = { "/bin/sh", "-c", ('ulimit -v %d; exec "$@"'):format(most), "sh", "/usr/bin/env", "MALLOC_ARENA_MAX=1" }
+  -- 150 MB more than it has at its start are 80 % of what it may have
+  local most = (tonumber(status:match("VmSize:%s*(%d+)")) + 150000) * 5 // 4
+  c.trackers[1].before = { "/bin/sh", "-c", ('ulimit -n 8192; ulimit -v %d; exec "$@"'):format(most), "sh", "/usr/bin/env", "MALLOC_ARENA_MAX=1" }
   c.trackers[1]:start()
-  attack(c, "starve", "n=1500", "seconds=4")
+  attack(c, "starve", "n=5000", "seconds=4")
   local log = assert(io.open(c.trackers[1].log)):read("a")
   t.match(log, "80 %% of the memory that this process may have is in use")
 end)
