@@ -18,7 +18,7 @@ local function start(c, t, name, ...)
   for i, word in ipairs { "--daemon", "--log-file", c.dir .. "/" .. name .. ".log" } do table.insert(argv, 1 + i, word) end
   for _, word in ipairs { ... } do argv[#argv + 1] = word end
   local p = assert(proc.spawn(argv, { capture = true }))
-  t.eventually(function() return run(attach(c, name, "-e", "1")) == 0 or not p:alive() end, 30)
+  t.eventually(function() return run(attach(c, name, "-e", "trackers()")) == 0 or not p:alive() end, 30) -- it serves, and has a tracker
   if not p:alive() then error("the daemon ended: " .. p:errors(), 0) end
   return p
 end
