@@ -58,6 +58,13 @@ enum peer_state { PEER_STATE_DIALLING, PEER_STATE_SHAKING, PEER_STATE_READY, PEE
 struct channel;
 TAILQ_HEAD(channel_list, channel);
 
+/* The last ticket whose signature was found right, and the key that it was checked with. */
+struct proven_ticket {
+	uint8_t bytes[TICKET_MAX];
+	size_t len; /* 0: none yet */
+	struct id32 key;
+};
+
 /* A connection to another device, from its beginning on. */
 struct peer {
 	TAILQ_ENTRY(peer) entry;
@@ -75,6 +82,7 @@ struct peer {
 	struct upload_conn *upload;
 	uint64_t idle_since_ms;   /* 0: it has channels */
 	unsigned strays;          /* messages for channels that do not exist */
+	struct proven_ticket proven;
 };
 TAILQ_HEAD(peer_list, peer);
 
@@ -130,6 +138,7 @@ struct group_ticket {
 	struct transfers *t;
 	struct id16 gid;
 	uint8_t bytes[TICKET_MAX];
+	struct proven_ticket proven;
 	size_t len;              /* 0: none */
 	uint64_t got_ms, life_ms;
 	uint64_t call;           /* TICKET under way; 0: none */
@@ -146,7 +155,7 @@ void tickets_drop_all(struct transfers *t);
 void tickets_revoke(struct transfers *t, const struct id16 *gid, const struct id16 *uid);
 void tickets_readmit(struct transfers *t, const struct id16 *gid, struct slice user); /* he is a member again */
 /* Reads somebody's ticket: signed, for that device, that group, now. */
-enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, const struct peer *p, const struct id16 *gid,
+enum shoal_err ticket_accept(struct transfers *t, struct slice sealed, struct peer *p, const struct id16 *gid,
                              struct channel *ch);
 uint64_t tracker_wall_ms(struct transfers *t);
 

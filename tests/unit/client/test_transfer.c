@@ -225,6 +225,31 @@ static void a_stranger_is_not_served(void)
 	world_free(w);
 }
 
+/* What was found right once, on this connection, vouches for nothing else. */
+static void a_forged_ticket_after_a_good_one_is_refused(void)
+{
+	struct world *w = world_new(2, false);
+	char *path = upload_done(w, 0, "song", 2 * PIECE_SIZE);
+	uint8_t seed[SEED_SIZE] = { 97 };
+	EVP_PKEY *right = w->key;
+	struct call_opts opts = { .timeout_ms = 1500, .no_share = true, .on_exists = EXISTS_RENAME };
+
+	for (int i = 0; i < 2; i++) { /* the same ticket twice */
+		uint64_t good = download(w, 1, "song", opts);
+		run_until(w, all_ended);
+		CHECK_INT(job_of(w, 1, good).state, ==, JOB_STATE_DONE);
+	}
+	w->key = key_from_seed(seed);
+	uint64_t job = download(w, 1, "song", opts);
+	run_until(w, all_ended);
+	CHECK_INT(job_of(w, 1, job).state, ==, JOB_STATE_FAILED);
+	CHECK_INT(job_of(w, 1, job).pieces, ==, 0);
+	EVP_PKEY_free(w->key);
+	w->key = right;
+	free(path);
+	world_free(w);
+}
+
 static void short_tickets_are_renewed_in_time(void)
 {
 	struct world *w = world_new(2, true);
@@ -344,6 +369,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_sole_seeder_with_damaged_pieces_is_named),
 	TEST(a_changed_file_is_not_served),
 	TEST(a_stranger_is_not_served),
+	TEST(a_forged_ticket_after_a_good_one_is_refused),
 	TEST(short_tickets_are_renewed_in_time),
 	TEST(pause_resume_cancel),
 	TEST(a_stopped_download_goes_on_where_it_was),
