@@ -139,8 +139,8 @@ static size_t entries_of(const struct registry *reg)
 }
 
 /* Who gets the cut puts it into a tree in the order of keys. Rows in no order touch a page of it each, and each is written
- * forty times; rows by the first bytes of their keys touch few. Only slower without memory. */
-enum { KEY_STARTS = 1 << 16 };
+ * forty times; rows by the first bytes of their keys touch few. Only slower without memory; a table that is small fits into a few pages anyway. */
+enum { KEY_STARTS = 1 << 16, WORTH_ORDERING = 4096 };
 
 static uint16_t key_start(const struct row *row)
 {
@@ -173,7 +173,8 @@ static void order_by_start(struct row **rows, const uint16_t *starts, size_t n)
 /* The key is read while the row is near anyway: for its reference. */
 static void cut_table(const struct registry *reg, unsigned slot, struct registry_cut *cut)
 {
-	uint16_t *starts = try_alloc((reg->tables[slot].n + 1) * sizeof(*starts));
+	size_t n = reg->tables[slot].n;
+	uint16_t *starts = n >= WORTH_ORDERING ? try_alloc(n * sizeof(*starts)) : NULL;
 	size_t first = cut->n;
 
 	for (const struct entry *e = entry_first(reg, slot); e != NULL; e = entry_after(reg, e)) {
@@ -183,7 +184,7 @@ static void cut_table(const struct registry *reg, unsigned slot, struct registry
 			starts[cut->n - first] = key_start(e->last);
 		cut->rows[cut->n++] = row_ref(e->last);
 	}
-	if (starts != NULL && cut->n != first)
+	if (starts != NULL)
 		order_by_start(cut->rows + first, starts, cut->n - first);
 	free(starts);
 }
