@@ -172,7 +172,7 @@ local function upload_interrupted(t, i, folder)
     t.eventually(function() return shares(c) == 1 end, 10)
     local job = t.ok(c.alice:upload_file(folder .. "/alice/" .. name, "g"))
     local state
-    repeat state = job.state until state ~= "queued"
+    repeat state = job.state until state ~= "queued" and state ~= "starting"
     i:deafen()
     if state == "hashing" and job.state == "hashing" then
       i:strike(function()
