@@ -148,7 +148,7 @@ void commit_abandon(struct commit *c)
 	STAILQ_FOREACH(w, &c->waiters, next)
 		if (w->group == number)
 			w->doomed = true;
-	if (!c->flying)
+	if (!c->flying && !c->landing)
 		release(c, number, SHOAL_EBUSY);
 }
 
@@ -323,7 +323,9 @@ static void on_durable(struct commit *c)
 	TAILQ_CONCAT(&landed.changes, &c->flight.changes, next);
 	c->flight.records = (struct buf){ 0 };
 	c->flight.floor = (struct vvec){ 0 };
+	c->landing = true; /* if there is no memory for it, those who wait for what has landed must not be told so */
 	commit_submit(c);
+	c->landing = false;
 	while ((ch = TAILQ_FIRST(&landed.changes)) != NULL) {
 		TAILQ_REMOVE(&landed.changes, ch, next);
 		registry_commit_done(c->reg, ch->undo);

@@ -37,6 +37,7 @@ struct commit {
 	struct vvec floor;
 	struct group open, flight;
 	bool flying;             /* a transaction, or the probe, is with the store */
+	bool landing;            /* one is durable, and who waits for it is not told yet */
 	uint64_t cookie;         /* of that one */
 	struct registry_snapshot *snapshot; /* between its begin and its end: the open group waits */
 	uint64_t stage;
